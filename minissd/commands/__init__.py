@@ -1,0 +1,1 @@
+"""The commands of `python -m minissd`, one module each: its docstring is its help."""

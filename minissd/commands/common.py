@@ -1,0 +1,57 @@
+"""What several commands share: lists of classes, the device option, opening a trained network."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from minissd.backend import DEVICES, resolve_device
+from minissd.errors import InputError
+from minissd.models.build import build_minissd
+from minissd.models.detector import Detector
+from minissd.training.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+
+
+def class_list(text: str) -> tuple[str, ...]:
+    """Turn "cat,dog" or the name of a text file with one class a line into class names."""
+    path = Path(text)
+    words = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    names = tuple(word.strip() for word in words if word.strip())
+    if not names:
+        raise argparse.ArgumentTypeError(f"no class names in {text!r}")
+    if len(set(names)) != len(names):
+        raise argparse.ArgumentTypeError(f"a class name stands twice in {text!r}")
+    return names
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add `--device auto | cpu | gpu`."""
+    parser.add_argument(
+        "--device", choices=DEVICES, default="auto", help="where to compute; auto: GPU if present"
+    )
+
+
+def open_detector(weights: str | Path, device: str = "auto") -> tuple[Detector, Checkpoint]:
+    """Load a trained network.
+
+    Args:
+        weights: A checkpoint file or a run folder.
+        device: auto, cpu or gpu.
+
+    Raises:
+        InputError: The file is missing or damaged, or holds another model's weights.
+    """
+    path = find_checkpoint(weights)
+    checkpoint = load_checkpoint(path)
+    config = checkpoint.config
+    model = build_minissd(
+        len(checkpoint.class_names), config.image_size, np.random.default_rng(0), config.width
+    )
+    try:
+        model.load_state(checkpoint.model)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    model.to(resolve_device(device)).eval()
+    return Detector(model, checkpoint.class_names), checkpoint

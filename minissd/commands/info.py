@@ -1,0 +1,39 @@
+"""Show a network layer by layer, and its default boxes.
+
+python -m minissd info
+python -m minissd info --image-size 300 --classes 20
+python -m minissd info --weights runs/demo
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which network."""
+    parser.add_argument("--image-size", type=int, default=160, help="side of the square input")
+    parser.add_argument("--classes", type=int, default=6, help="number of object classes")
+    parser.add_argument("--width", type=int, default=16, help="channels of the first layer")
+    parser.add_argument("--weights", help="a checkpoint or run folder, instead of the above")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the two tables."""
+    from minissd.models.build import build_minissd
+    from minissd.models.summary import boxes_table, layer_table
+
+    if args.weights:
+        from minissd.commands.common import open_detector
+
+        detector, checkpoint = open_detector(args.weights, "cpu")
+        model = detector.model
+        print(f"{args.weights}: {checkpoint.step} steps, classes {', '.join(detector.class_names)}")
+    else:
+        rng = np.random.default_rng(0)
+        model = build_minissd(args.classes, args.image_size, rng, args.width)
+    print(layer_table(model))
+    print()
+    print(boxes_table(model.spec))

@@ -1,0 +1,1 @@
+"""Pictures with boxes: reading, checking, generating, augmenting and batching them. NumPy only."""

@@ -1,0 +1,258 @@
+"""Loader: batches of transformed samples, prepared by worker threads ahead of the consumer.
+
+What a batch holds depends on the seed, the epoch and the sample's index alone: not on the number of threads, on their
+timing, or on whether the epoch was begun in the middle.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from minissd.datasets.sample import Sample
+from minissd.errors import check, check_positive_int
+
+Transform = Callable[[Sample, np.random.Generator], Sample]
+
+
+class Dataset(Protocol):
+    """What a loader asks of a data set: its length and its samples, from several threads at once."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples of one size, put together; N is `len(batch)`.
+
+    Attributes:
+        images: Shape (N, S, S, 3), uint8, RGB.
+        boxes: N arrays (M, 4), float32, corners as fractions.
+        labels: N arrays (M,), int64.
+        difficult: N arrays (M,), bool.
+        ids: N names of pictures.
+    """
+
+    images: np.ndarray
+    boxes: list[np.ndarray]
+    labels: list[np.ndarray]
+    difficult: list[np.ndarray]
+    ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Loader:
+    """Goes through a data set in batches.
+
+    Args:
+        dataset: Its samples are asked for from several threads at once.
+        batch_size: Samples a batch.
+        transform: Called as `transform(sample, generator)`; it must not change the sample. All pictures it gives must
+            have one size. None for samples that have one size already.
+        seed: Of the order and of every sample's random numbers.
+        workers: Threads that load ahead; 0 loads in the caller's thread.
+        shuffle: A new order in every epoch, instead of the data set's own.
+        drop_last: Leave out the last batch where it is short. A data set smaller than one batch still gives that one
+            short batch, rather than none.
+        prefetch: Batches that are being prepared or waiting, at most.
+        cache_bytes: Decoded pictures are kept up to this size in memory, so that later epochs need not read them
+            again; 0 keeps none.
+
+    Attributes:
+        wait_seconds: How long the consumer of the current (or last) epoch has waited for batches.
+
+    Raises:
+        ValueError: The data set is empty or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        transform: Transform | None = None,
+        *,
+        seed: int = 0,
+        workers: int = 2,
+        shuffle: bool = True,
+        drop_last: bool = True,
+        prefetch: int = 4,
+        cache_bytes: int = 512 * 2**20,
+    ):
+        check(len(dataset) > 0, "dataset", "at least one sample", "none")
+        self.samples = SampleCache(dataset, check_positive_int(cache_bytes, "cache_bytes", 0))
+        self.n_samples = len(dataset)
+        self.batch_size = check_positive_int(batch_size, "batch_size")
+        self.transform = transform
+        self.seed = check_positive_int(seed, "seed", 0)
+        self.workers = check_positive_int(workers, "workers", 0)
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.prefetch = check_positive_int(prefetch, "prefetch")
+        self.wait_seconds = 0.0
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        full, rest = divmod(self.n_samples, self.batch_size)
+        return full if rest == 0 or (self.drop_last and full) else full + 1
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Return the indices of all samples in the order of an epoch, shape (n_samples,), int64."""
+        if not self.shuffle:
+            return np.arange(self.n_samples)
+        # No sample has this index, so the order shares its random numbers with none of them.
+        return sample_rng(self.seed, epoch, self.n_samples).permutation(self.n_samples)
+
+    def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        """Go through one epoch.
+
+        The threads end with the iterator: when it is used up, closed or dropped, or when an error passes through it.
+
+        Args:
+            number: Which epoch, from 0.
+            skip: Batches to leave out at the start, without loading them; the others are as they would have been.
+
+        Returns:
+            An iterator over the batches, in order.
+
+        Raises:
+            ValueError: `number` or `skip` is out of range. While iterating, also whatever the data set or the
+                transform raised, when the batch it belongs to is due; a note says which sample it was.
+        """
+        check_positive_int(number, "number", 0)
+        check_positive_int(skip, "skip", 0)
+        check(skip <= len(self), "skip", f"at most the {len(self)} batches of an epoch", skip)
+        order = self.order(number)
+        starts = range(skip * self.batch_size, len(self) * self.batch_size, self.batch_size)
+        batches = [order[start : start + self.batch_size].tolist() for start in starts]
+        self.wait_seconds = 0.0
+        if self.workers == 0:
+            return self._load_here(number, batches)
+        return self._load_ahead(number, batches)
+
+    def _load_here(self, epoch: int, batches: list[list[int]]) -> Iterator[Batch]:
+        for indices in batches:
+            begun = time.perf_counter()
+            batch = self._load(epoch, indices)
+            self.wait_seconds += time.perf_counter() - begun
+            yield batch
+
+    def _load_ahead(self, epoch: int, batches: list[list[int]]) -> Iterator[Batch]:
+        stop = threading.Event()
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minissd-loader")
+        pending: deque[Future[Batch]] = deque()
+        remaining = iter(batches)
+        try:
+            while True:
+                while len(pending) < self.prefetch and (indices := next(remaining, None)):
+                    pending.append(pool.submit(self._load, epoch, indices, stop))
+                if not pending:
+                    return
+                begun = time.perf_counter()
+                batch = pending.popleft().result()
+                self.wait_seconds += time.perf_counter() - begun
+                yield batch
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _load(
+        self, epoch: int, indices: list[int], stop: threading.Event | None = None
+    ) -> Batch | None:
+        """Load the samples of a batch and put them together; None if `stop` was set meanwhile."""
+        samples = []
+        for index in indices:
+            if stop is not None and stop.is_set():
+                return None  # nobody waits for this batch any more
+            try:
+                sample = self.samples[index]
+                if self.transform is not None:
+                    sample = self.transform(sample, sample_rng(self.seed, epoch, index))
+            except Exception as error:
+                error.add_note(f"while loading sample {index} of the data set, epoch {epoch}")
+                raise
+            samples.append(sample)
+        return collate(samples)
+
+
+def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """Return the random numbers of one sample in one epoch."""
+    return np.random.default_rng([seed, epoch, index])
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Put samples together.
+
+    Args:
+        samples: At least one; their pictures have one size.
+
+    Returns:
+        The batch, in the same order.
+
+    Raises:
+        ValueError: A picture has another size than the first; the message names both.
+    """
+    first = samples[0]
+    for sample in samples:
+        if sample.size != first.size:
+            raise ValueError(
+                f"transform: expected pictures of one size, got {first.size} for {first.image_id!r} "
+                f"and {sample.size} for {sample.image_id!r}"
+            )
+    return Batch(
+        images=np.stack([sample.image for sample in samples]),
+        boxes=[sample.boxes for sample in samples],
+        labels=[sample.labels for sample in samples],
+        difficult=[sample.difficult for sample in samples],
+        ids=[sample.image_id for sample in samples],
+    )
+
+
+class SampleCache:
+    """Keeps the samples that were asked for first, up to a size, and reads all others anew each time.
+
+    Nothing is thrown out for a newcomer: an epoch asks for every sample once, so a sample that was used last is the
+    one that will be needed latest. Pictures are given read-only, because several epochs share them.
+
+    Args:
+        dataset: Where samples come from.
+        max_bytes: Size of all pictures and boxes kept, at most.
+
+    Attributes:
+        n_bytes: Size of what is kept.
+    """
+
+    def __init__(self, dataset: Dataset, max_bytes: int):
+        self.dataset = dataset
+        self.max_bytes = max_bytes
+        self.n_bytes = 0
+        self._kept: dict[int, Sample] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        sample = self.dataset[index]  # outside the lock: threads decode at the same time
+        n_bytes = sample.image.nbytes + sample.boxes.nbytes
+        image = sample.image.view()
+        image.flags.writeable = False
+        sample = sample.replace(image=image)
+        with self._lock:
+            if index not in self._kept and self.n_bytes + n_bytes <= self.max_bytes:
+                self._kept[index] = sample
+                self.n_bytes += n_bytes
+        return sample

@@ -1,0 +1,242 @@
+"""What is in a data set and what is wrong with it, said before hours of training are spent on it.
+
+Every file is read; a fault does not end the check, it becomes a line of the report.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from minissd.datasets.report_text import render
+from minissd.datasets.sample import Sample
+from minissd.datasets.voc import read_annotated_image
+from minissd.datasets.voc_layout import (
+    IMAGE_ENDINGS,
+    find_annotation,
+    find_files,
+    list_splits,
+    read_split,
+)
+from minissd.datasets.voc_xml import Annotation, read_annotation
+from minissd.errors import InputError
+
+N_PICKED = 9
+
+
+@dataclass
+class ClassCount:
+    """How often a class occurs: objects in all, of them difficult, of them truncated, and pictures with it."""
+
+    objects: int = 0
+    difficult: int = 0
+    truncated: int = 0
+    images: int = 0
+
+
+@dataclass
+class DatasetReport:
+    """What `check_dataset` found.
+
+    Attributes:
+        root: The folder.
+        split: Name of the split; None for every annotation in the folder.
+        n_images: Pictures listed.
+        classes: Counts by class name; classes given but never seen count 0.
+        image_sizes: Shape (n, 2): width and height in pixels of the n pictures without a fault.
+        object_sizes: Shape (M,): root of each box's share of its picture's area.
+        objects_per_image: Shape (n,): objects on each picture without a fault.
+        repairs: Boxes set right or left out, one line each with the file's name.
+        problems: What keeps a picture from being used, one line each with the file's name.
+        notes: What may be meant or not.
+        picked: Ids of up to nine pictures that show every class, as far as nine can.
+    """
+
+    root: Path
+    split: str | None
+    n_images: int = 0
+    classes: dict[str, ClassCount] = field(default_factory=dict)
+    image_sizes: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    object_sizes: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    objects_per_image: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    repairs: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    picked: list[str] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether every picture can be used; repairs do not count against it."""
+        return not self.problems
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of the report."""
+        return tuple(self.classes)
+
+    def samples(self) -> list[Sample]:
+        """Read the picked pictures; their labels count `class_names` from 1."""
+        found = []
+        for image_id in self.picked:
+            image_path, annotation_path = find_files(self.root, image_id, self.split)
+            annotation = read_annotation(annotation_path)
+            image = read_annotated_image(image_path, annotation)
+            labels = [self.class_names.index(name) + 1 for name in annotation.names]
+            labels = np.array(labels, np.int64)
+            found.append(Sample(image, annotation.boxes, labels, annotation.difficult, image_id))
+        return found
+
+    def text(self, most: int = 20) -> str:
+        """The report as plain text.
+
+        Args:
+            most: How many repairs, problems and notes of each kind to name; the rest is counted.
+        """
+        return render(self, most)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """One picture after the check: its annotation, or what is wrong with it."""
+
+    image_id: str
+    annotation: Annotation | None
+    problem: str | None
+
+
+def check_dataset(
+    root: str | PathLike[str],
+    split: str | None = None,
+    class_names: Sequence[str] | None = None,
+    workers: int | None = None,
+) -> DatasetReport:
+    """Read every picture and annotation of a folder in VOC layout and report what is there and what is wrong.
+
+    Args:
+        root: The folder that holds JPEGImages and Annotations.
+        split: Name of a list in ImageSets/Main; None for every annotation there is, and then the lists are checked
+            as well.
+        class_names: The classes that may occur: any other is a problem. None for any.
+        workers: Threads; None for one a CPU core.
+
+    Raises:
+        InputError: The folder is not in VOC layout, or the split does not exist or is empty.
+    """
+    root = Path(root)
+    ids = read_split(root, split)
+    known = None if class_names is None else tuple(class_names)
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        checked = list(pool.map(lambda image_id: _check_one(root, image_id, split, known), ids))
+    report = DatasetReport(root, split, n_images=len(ids))
+    report.problems = [c.problem for c in checked if c.problem]
+    good = {c.image_id: c.annotation for c in checked if not c.problem}
+    report.repairs = _name_files(c.annotation for c in checked if c.annotation)
+    _count(report, good.values(), known)
+    report.picked = _pick(good)
+    report.notes = [f"class {n} never occurs" for n, c in report.classes.items() if not c.objects]
+    report.notes += _duplicates(good.values())
+    if split is None:
+        report.problems += _check_lists(root, set(ids))
+        report.notes += _unannotated(root)
+    return report
+
+
+def _check_one(
+    root: Path, image_id: str, split: str | None, known: tuple[str, ...] | None
+) -> _Checked:
+    annotation = None
+    try:
+        image_path, annotation_path = find_files(root, image_id, split)
+        annotation = read_annotation(annotation_path)
+        read_annotated_image(image_path, annotation)
+        for name in annotation.names:
+            if known is not None and name not in known:
+                raise InputError(
+                    f"{annotation_path}: unknown class {name!r}; the classes are {', '.join(known)}"
+                )
+    except InputError as error:
+        return _Checked(image_id, annotation, str(error))
+    return _Checked(image_id, annotation, None)
+
+
+def _name_files(annotations: Iterable[Annotation]) -> list[str]:
+    return [f"{a.path.name}: {repair}" for a in annotations for repair in a.repairs]
+
+
+def _count(
+    report: DatasetReport, annotations: Iterable[Annotation], known: tuple[str, ...] | None
+) -> None:
+    """Fill in what is counted and measured."""
+    annotations = list(annotations)
+    found = sorted({name for a in annotations for name in a.names})
+    report.classes = {name: ClassCount() for name in (found if known is None else known)}
+    for a in annotations:
+        for name, difficult, truncated in zip(a.names, a.difficult, a.truncated):
+            count = report.classes[name]
+            count.objects += 1
+            count.difficult += int(difficult)
+            count.truncated += int(truncated)
+        for name in set(a.names):
+            report.classes[name].images += 1
+    sizes = [(a.width, a.height) for a in annotations]
+    report.image_sizes = np.array(sizes, np.int64).reshape(-1, 2)
+    report.objects_per_image = np.array([len(a.names) for a in annotations], np.int64)
+    if annotations:
+        boxes = np.concatenate([a.boxes for a in annotations])
+        report.object_sizes = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+
+
+def _pick(good: dict[str, Annotation]) -> list[str]:
+    """Choose pictures: first one for each class, the rarest class first, then some from all over the list."""
+    images = Counter(name for a in good.values() for name in set(a.names))
+    picked: list[str] = []
+    shown: set[str] = set()
+    for name in sorted(images, key=lambda name: (images[name], name)):
+        if name not in shown and len(picked) < N_PICKED:
+            image_id = next(i for i, a in good.items() if name in a.names and i not in picked)
+            picked.append(image_id)
+            shown.update(good[image_id].names)
+    rest = [i for i, a in good.items() if a.names and i not in picked]
+    n_more = min(N_PICKED - len(picked), len(rest))
+    return picked + [rest[len(rest) * k // n_more] for k in range(n_more)]
+
+
+def _duplicates(annotations: Iterable[Annotation]) -> list[str]:
+    notes = []
+    for a in annotations:
+        seen = Counter((name, *box) for name, box in zip(a.names, a.boxes.tolist()))
+        notes += [
+            f"{a.path.name}: {n} objects of class {name} have the same box"
+            for (name, *_), n in seen.items()
+            if n > 1
+        ]
+    return notes
+
+
+def _check_lists(root: Path, ids: set[str]) -> list[str]:
+    """Names in the lists of ImageSets/Main that no annotation answers to."""
+    problems: dict[str, None] = {}  # in order, each once: VOC repeats every list for every class
+    for split in list_splits(root):
+        try:
+            listed = read_split(root, split)
+        except InputError as error:
+            problems[str(error)] = None
+            continue
+        for image_id in listed:
+            if image_id not in ids and find_annotation(root, image_id) is None:
+                path = root / "Annotations" / f"{image_id}.xml"
+                problems[f"{path}: no such annotation, but split {split} names it"] = None
+    return list(problems)
+
+
+def _unannotated(root: Path) -> list[str]:
+    pictures = (p for p in (root / "JPEGImages").iterdir() if p.suffix in IMAGE_ENDINGS)
+    bare = sorted(p.name for p in pictures if find_annotation(root, p.stem) is None)
+    return [f"{name}: a picture without annotation; it is not used" for name in bare]

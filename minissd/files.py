@@ -1,0 +1,69 @@
+"""Writing files so that a reader never meets half of one: into a temporary neighbour, then renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from minissd.errors import InputError
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in the place of `path` at once.
+
+    Whatever stood at `path` stays until the new file is complete and on the disk; after a failure the temporary file
+    is gone and the old one is untouched.
+
+    Args:
+        path: The file to make or replace; missing folders above it are made.
+        write: Called with the temporary path.
+
+    Raises:
+        InputError: The file cannot be written (no space, no permission, a folder of that name, a file among the
+            folders above it); the message names the path and the reason.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        make_folder(path.parent)
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a folder")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file (UTF-8) atomically; errors as in `write_atomically`."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make a folder and those above it, and return it.
+
+    Raises:
+        InputError: There is a file of that name, or among the folders above; or it may not be made.
+    """
+    path = Path(path)
+    for part in [path, *path.parents]:
+        if part.exists() and not part.is_dir():
+            where = "is a file" if part == path else f"lies under {part}, which is a file"
+            raise InputError(f"{path}: a folder is needed here, but it {where}")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+    return path

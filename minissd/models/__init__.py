@@ -1,0 +1,1 @@
+"""Networks: where layers and boxes meet."""

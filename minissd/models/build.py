@@ -1,0 +1,40 @@
+"""Building a network by its numbers: the trunk first, then the spec whose default boxes fit its maps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minissd.errors import check, check_positive_int
+from minissd.models.backbones import small_trunk
+from minissd.models.spec import minissd_spec
+from minissd.models.ssd import SSD
+
+SMALLEST, LARGEST = 96, 320
+
+
+def small_map_sizes(image_size: int) -> tuple[int, ...]:
+    """Return the sides of the small SSD's five maps: image / 8, / 16, ... / 128, rounded up at each halving."""
+    sizes = [image_size]
+    for _ in range(7):
+        sizes.append((sizes[-1] + 1) // 2)  # a 3x3 convolution of stride 2 and padding 1
+    return tuple(sizes[3:])
+
+
+def build_minissd(
+    n_object_classes: int, image_size: int, rng: np.random.Generator, width: int = 16
+) -> SSD:
+    """Build the small SSD with fresh weights.
+
+    Args:
+        n_object_classes: Classes of objects; the background is added inside.
+        image_size: Side of its square input, 96 to 320 pixels.
+        rng: Source of the initial weights.
+        width: Channels of the first layer; all others are multiples of it.
+
+    Raises:
+        ValueError: The size is outside what the network was made for.
+    """
+    check_positive_int(n_object_classes, "n_object_classes")
+    check(SMALLEST <= image_size <= LARGEST, "image_size", f"{SMALLEST} to {LARGEST}", image_size)
+    spec = minissd_spec(image_size, small_map_sizes(image_size), n_object_classes)
+    return SSD(spec, small_trunk(rng, width), rng)

@@ -1,0 +1,242 @@
+"""Every number of every published configuration, as data.
+
+What the papers and codes do differently is a field here and never a branch in the code, so this file is where to look
+a number up and where to change one: `dataclasses.replace(published_spec("ssd300"), n_object_classes=3)`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minissd.boxes.default_boxes import CLIPS, FeatureMap, default_boxes
+from minissd.boxes.matching import RULES
+from minissd.errors import check, check_positive_int
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """A configuration of the detector; the defaults are those of the authors' Caffe code.
+
+    Attributes:
+        name: How the configuration is called.
+        image_size: Side of the square input in pixels.
+        maps: The feature maps that predict, finest first.
+        n_object_classes: Classes without background, which is added where it is needed.
+        clip: How default boxes are limited to the image; see `default_boxes`.
+        integer_sizes: Whether sizes of default boxes are cut down to whole pixels, as Caffe's layer does.
+        matching: Rule by which objects get default boxes; see `match`.
+        match_iou: IoU from which a default box is matched anyway.
+        center_scale, size_scale: Divisors of the offsets (Caffe: variances).
+        size_clamp: Largest decoded log(w / default w); None: no limit in practice.
+        clip_before_nms: Whether boxes are clipped to the image before NMS, not after it.
+        score_floor: Scores must be above this to count.
+        candidates_per_class: Best boxes of a class that enter NMS.
+        nms_iou: NMS drops what overlaps a better box by more than this.
+        max_detections: Detections of an image at most.
+        negative_ratio: Mined negatives for each positive.
+        min_negatives: Least mined negatives of an image.
+        input_mean: RGB, 0 to 255, subtracted from the image.
+        input_std: What the difference is divided by.
+    """
+
+    name: str
+    image_size: int
+    maps: tuple[FeatureMap, ...]
+    n_object_classes: int = 20
+    clip: str | None = None
+    integer_sizes: bool = False
+    matching: str = "one-to-one"
+    match_iou: float = 0.5
+    center_scale: float = 0.1
+    size_scale: float = 0.2
+    size_clamp: float | None = None
+    clip_before_nms: bool = False
+    score_floor: float = 0.01
+    candidates_per_class: int = 400
+    nms_iou: float = 0.45
+    max_detections: int = 200
+    negative_ratio: float = 3.0
+    min_negatives: int = 0
+    input_mean: tuple[float, float, float] = (123.0, 117.0, 104.0)
+    input_std: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check what can be misspelt; the numbers are checked where they are used."""
+        check_positive_int(self.image_size, "image_size")
+        check_positive_int(self.n_object_classes, "n_object_classes")
+        check(len(self.maps) > 0, "maps", "at least one feature map", self.maps)
+        check(self.clip in CLIPS, "clip", " | ".join(map(str, CLIPS)), self.clip)
+        check(self.matching in RULES, "matching", " | ".join(RULES), self.matching)
+
+    @property
+    def n_default_boxes(self) -> int:
+        """How many default boxes all maps have together."""
+        return sum(each.n_boxes for each in self.maps)
+
+    def default_boxes(self, dtype: np.dtype | type = np.float32) -> np.ndarray:
+        """Build the default boxes: shape (K, 4), centers as fractions of the image, NumPy."""
+        return default_boxes(self.maps, self.image_size, self.clip, self.integer_sizes, dtype)
+
+
+def _maps(
+    map_sizes: Sequence[int],
+    steps: Sequence[float],
+    min_sizes: Sequence[float],
+    max_sizes: Sequence[float | None],
+    ratios: Sequence[tuple[float, ...]],
+) -> tuple[FeatureMap, ...]:
+    """Turn columns of numbers, one entry a map, into feature maps."""
+    columns = (map_sizes, steps, min_sizes, max_sizes, ratios)
+    return tuple(FeatureMap(*row) for row in zip(*columns, strict=True))
+
+
+def _steps(image_size: int, map_sizes: Sequence[int]) -> list[float]:
+    """Return step = image / map: the grid fills the image exactly."""
+    return [image_size / size for size in map_sizes]
+
+
+FEW, MANY = (2.0,), (2.0, 3.0)  # ratios of the maps with 4 and with 6 boxes a cell
+
+SIZES_300 = (38, 19, 10, 5, 3, 1)
+STEPS_300 = (8, 16, 32, 64, 100, 300)
+RATIOS_300 = (FEW, MANY, MANY, MANY, FEW, FEW)
+
+SIZES_512 = (64, 32, 16, 8, 4, 2, 1)
+STEPS_512 = (8, 16, 32, 64, 128, 256, 512)
+RATIOS_512 = (FEW, MANY, MANY, MANY, MANY, FEW, FEW)
+
+SIZES_500 = (63, 32, 16, 8, 4, 2, 1)
+
+VOC_300 = (30, 60, 111, 162, 213, 264, 315)  # each map's max size is the next one's min size
+COCO_300 = (21, 45, 99, 153, 207, 261, 315)
+VOC_512 = (35.84, 76.8, 153.6, 230.4, 307.2, 384.0, 460.8, 537.6)
+COCO_512 = (20.48, 51.2, 133.12, 215.04, 296.96, 378.88, 460.8, 542.72)
+TORCHVISION_SCALES = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)  # of 300 pixels
+
+
+def _ssd300(name: str, sizes: Sequence[float], **settings: Any) -> DetectorSpec:
+    maps = _maps(SIZES_300, STEPS_300, sizes[:-1], sizes[1:], RATIOS_300)
+    return DetectorSpec(name, 300, maps, **settings)
+
+
+def _ssd512(name: str, sizes: Sequence[float], **settings: Any) -> DetectorSpec:
+    maps = _maps(SIZES_512, STEPS_512, sizes[:-1], sizes[1:], RATIOS_512)
+    return DetectorSpec(name, 512, maps, integer_sizes=True, **settings)
+
+
+def _early(
+    name: str, image_size: int, map_sizes: Sequence[int], sizes: Sequence[float]
+) -> DetectorSpec:
+    """Versions 1 and 2 of the paper on arXiv: 3 boxes a cell on the first map, without a max size, then 6."""
+    maps = _maps(
+        map_sizes,
+        _steps(image_size, map_sizes),
+        sizes[:-1],
+        (None, *sizes[2:]),
+        (FEW, *[MANY] * (len(map_sizes) - 1)),
+    )
+    return DetectorSpec(name, image_size, maps, clip="corners")
+
+
+_PUBLISHED = (
+    _ssd300("ssd300", VOC_300),
+    _ssd300("ssd300-coco", COCO_300, n_object_classes=80),
+    _ssd512("ssd512", VOC_512),
+    _ssd512("ssd512-coco", COCO_512, n_object_classes=80),
+    _early("ssd300-v1", 300, SIZES_300, (30, 60, 114, 168, 222, 276, 330)),
+    _early("ssd500-v1", 500, SIZES_500, (35, 75, 155, 235, 315, 395, 475, 555)),
+    _ssd300(
+        "ssd300-torchvision",
+        tuple(scale * 300 for scale in TORCHVISION_SCALES),
+        n_object_classes=90,  # COCO's category ids go to 90, though only 80 are in use
+        clip="size",
+        matching="overwrite",
+        size_clamp=math.log(1000 / 16),
+        clip_before_nms=True,
+        input_mean=(0.48235 * 255, 0.45882 * 255, 0.40784 * 255),
+    ),
+)
+PUBLISHED: dict[str, DetectorSpec] = {spec.name: spec for spec in _PUBLISHED}
+
+
+def published_spec(name: str) -> DetectorSpec:
+    """Return a published configuration.
+
+    Args:
+        name: ssd300, ssd300-coco, ssd512, ssd512-coco (the authors' last versions), ssd300-v1, ssd500-v1 (the
+            early ones), or ssd300-torchvision.
+
+    Raises:
+        ValueError: There is none of this name; the message lists them.
+    """
+    check(name in PUBLISHED, "name", " | ".join(PUBLISHED), name)
+    return PUBLISHED[name]
+
+
+def geometric_scales(
+    n_maps: int, smallest: float = 0.10, largest: float = 0.90, beyond: float = 1.05
+) -> tuple[float, ...]:
+    """Spread the scales of default boxes so that each map's is the same factor above the one before.
+
+    Args:
+        n_maps: Number of feature maps.
+        smallest: Scale of the first map's small square, as a fraction of the image.
+        largest: That of the last map.
+        beyond: Max size of the last map, which has no next one to take it from.
+
+    Returns:
+        n_maps + 1 rising fractions: s_k = smallest * (largest / smallest)^(k / (n_maps - 1)), then `beyond`.
+
+    Raises:
+        ValueError: The scales would not rise.
+    """
+    check_positive_int(n_maps, "n_maps")
+    rising = 0 < smallest < largest < beyond or (n_maps == 1 and 0 < smallest < beyond)
+    expected = "0 < smallest < largest < beyond"
+    check(rising, "smallest, largest, beyond", expected, (smallest, largest, beyond))
+    growth = (largest / smallest) ** (1 / max(1, n_maps - 1))
+    return (*(smallest * growth**k for k in range(n_maps)), beyond)
+
+
+def minissd_spec(
+    image_size: int,
+    map_sizes: Sequence[int],
+    n_object_classes: int = 20,
+    *,
+    scales: Sequence[float] | None = None,
+    ratios: Sequence[tuple[float, ...]] | None = None,
+    name: str = "minissd",
+    **settings: Any,
+) -> DetectorSpec:
+    """Make the project's own small configuration for any input size.
+
+    Args:
+        image_size: Side of the square input in pixels.
+        map_sizes: Cells along one side of each feature map, finest first, as the network gives them.
+        n_object_classes: Classes without background.
+        scales: One rising fraction of the image for each map and one more (a map's max size is the next one's min
+            size). None: `geometric_scales` from 0.10 to 0.90.
+        ratios: For each map. None: (2,) on the first, which has most cells, and (2, 3) on the others.
+        name: Name of the configuration.
+        settings: Any other field of `DetectorSpec`.
+
+    Returns:
+        The configuration; step = image / map.
+
+    Raises:
+        ValueError: The lengths of `map_sizes`, `scales` and `ratios` do not fit.
+    """
+    n_maps = len(map_sizes)
+    check(n_maps > 0, "map_sizes", "at least one feature map", map_sizes)
+    scales = geometric_scales(n_maps) if scales is None else scales
+    ratios = (FEW, *[MANY] * (n_maps - 1)) if ratios is None else ratios
+    check(len(scales) == n_maps + 1, "scales", f"{n_maps + 1} numbers for {n_maps} maps", scales)
+    check(len(ratios) == n_maps, "ratios", f"{n_maps} tuples for {n_maps} maps", ratios)
+    sizes = [scale * image_size for scale in scales]
+    maps = _maps(map_sizes, _steps(image_size, map_sizes), sizes[:-1], sizes[1:], ratios)
+    return DetectorSpec(name, image_size, maps, n_object_classes, **settings)

@@ -1,0 +1,116 @@
+"""The network: maps of several sizes, and on each a head that answers for every default box of every cell.
+
+The order contract: predictions are rows, and row k answers for default box k. A head's output (N, H, W, B * (C + 5))
+lists, for each cell, its B boxes one after another, each with C + 1 class scores and 4 offsets. With channels last the
+rows are already in the order map, row, column, box shape, so a reshape is all that the order takes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minissd.backend import Array, array_module, to_device
+from minissd.errors import check
+from minissd.models.backbones import Trunk
+from minissd.models.spec import DetectorSpec
+from minissd.nn import Conv2d, Layer, init
+
+
+class SSD(Layer):
+    """Single Shot MultiBox Detector: a trunk of segments and one prediction head a feature map.
+
+    Args:
+        spec: Every number of the configuration.
+        trunk: Segments and their channels, one for each of the spec's feature maps.
+        rng: Source of the heads' initial weights (Xavier, as the authors').
+
+    Attributes:
+        spec: The configuration.
+        segments: The trunk's layers.
+        heads: One 3x3 convolution a map, with (C + 1 + 4) filters for each box shape of a cell.
+
+    Source: Liu et al. 2016, section 2.1: "(c + 4) k filters".
+    """
+
+    def __init__(self, spec: DetectorSpec, trunk: Trunk, rng: np.random.Generator):
+        check(
+            len(trunk.segments) == len(spec.maps),
+            "trunk",
+            f"{len(spec.maps)} segments",
+            len(trunk.segments),
+        )
+        self.spec = spec
+        self.segments = trunk.segments
+        self.heads = [
+            self._head(channels, feature_map.boxes_per_cell, rng)
+            for channels, feature_map in zip(trunk.channels, spec.maps)
+        ]
+
+    def _head(self, channels: int, boxes_per_cell: int, rng: np.random.Generator) -> Conv2d:
+        filters = boxes_per_cell * (self.n_classes + 4)
+        head = Conv2d(channels, filters, 3, padding=1, rng=rng)
+        head.weight.value[...] = init.xavier_uniform(head.weight.value.shape, rng)
+        return head
+
+    @property
+    def n_classes(self) -> int:
+        """Object classes and the background."""
+        return self.spec.n_object_classes + 1
+
+    def prepare(self, images: Array) -> Array:
+        """Turn uint8 images (N, S, S, 3) into what the network reads: float32, mean taken away, scaled."""
+        xp = array_module(images)
+        mean = to_device(np.asarray(self.spec.input_mean, np.float32), xp)
+        x = images.astype(np.float32)
+        x -= mean
+        x *= np.float32(1 / self.spec.input_std)
+        return x
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        """Predict for every default box.
+
+        Args:
+            x: Prepared images (N, S, S, 3).
+
+        Returns:
+            Class scores before softmax (N, K, C + 1), background first, and offsets (N, K, 4).
+
+        Raises:
+            ValueError: A feature map has another size than the spec's default boxes were made for.
+        """
+        rows = []
+        for segment, head, feature_map in zip(self.segments, self.heads, self.spec.maps):
+            x = segment.forward(x)
+            if x.shape[1:3] != (feature_map.size, feature_map.size):
+                raise ValueError(
+                    f"x: its feature map came out {x.shape[1]}x{x.shape[2]}, but the default boxes of "
+                    f"{self.spec.name} want {feature_map.size}x{feature_map.size}; the images must be "
+                    f"{self.spec.image_size} pixels square"
+                )
+            rows.append(head.forward(x).reshape(x.shape[0], -1, self.n_classes + 4))
+        predictions = array_module(x).concatenate(rows, axis=1)  # (N, K, C + 1 + 4)
+        return predictions[..., : self.n_classes], predictions[..., self.n_classes :]
+
+    def backward(self, d_scores: Array, d_offsets: Array) -> Array | None:
+        """Add the gradients of all parameters, from those of scores (N, K, C + 1) and offsets (N, K, 4).
+
+        A map feeds its head and the next segment, so the gradients of both meet there and are added.
+        """
+        xp = array_module(d_scores, d_offsets)
+        d_rows = xp.concatenate([d_scores, d_offsets], axis=-1)
+        ends = np.cumsum([m.size**2 * m.boxes_per_cell for m in self.spec.maps]).tolist()
+        starts = [0, *ends[:-1]]
+        dx = None
+        for i in reversed(range(len(self.segments))):
+            m = self.spec.maps[i]
+            d_head = d_rows[:, starts[i] : ends[i]].reshape(len(d_rows), m.size, m.size, -1)
+            d_map = self.heads[i].backward(xp.ascontiguousarray(d_head))
+            dx = self.segments[i].backward(d_map if dx is None else d_map + dx)
+        return dx
+
+    def default_centers(self, xp: object = np) -> Array:
+        """Return the default boxes (K, 4) in centre form as an array of module `xp`, computed once for each."""
+        made = self.__dict__.setdefault("_default_centers", {})
+        if xp.__name__ not in made:
+            made[xp.__name__] = to_device(self.spec.default_boxes(), xp)
+        return made[xp.__name__]

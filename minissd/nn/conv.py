@@ -1,0 +1,118 @@
+"""Conv2d: the one face of convolution; the algorithms live beside it in `nn/convolution/`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minissd.backend import Array
+from minissd.errors import check, check_positive_int
+from minissd.nn import init
+from minissd.nn.convolution import im2col
+from minissd.nn.convolution.im2col import ConvShape
+from minissd.nn.layer import Layer, Parameter
+
+Pair = int | tuple[int, int]
+
+
+def pair(value: Pair, argument: str, minimum: int = 1) -> tuple[int, int]:
+    """Return one number, or two for (rows, columns), as a pair of checked ints."""
+    values = value if isinstance(value, (tuple, list)) else (value, value)
+    check(len(values) == 2, argument, "one whole number or a pair", value)
+    return tuple(check_positive_int(v, argument, minimum) for v in values)
+
+
+class Conv2d(Layer):
+    """A bank of filters slid over a map: y[n, i, j, k] = bias[k] + sum over the window of x * weight[..., k].
+
+    Args:
+        in_channels: C of the input (N, H, W, C).
+        out_channels: K of the output (N, OH, OW, K).
+        kernel_size: Height and width of the window.
+        stride: Step of the window, in pixels.
+        padding: Rows and columns of zeros added on every side.
+        dilation: Distance between the pixels that a window takes in.
+        groups: Split of the channels into independent convolutions; `groups == in_channels` is depthwise.
+        bias: Whether to add one learnt number a filter.
+        rng: Source of the initial weights (He normal); required, so that a run is repeatable.
+        dtype: Of the parameters.
+
+    Attributes:
+        weight: Parameter (kh, kw, C / groups, K).
+        bias: Parameter (K,) without weight decay, or None.
+        input_gradient: Set to False on a network's first layer to save the gradient nobody reads; `backward` then
+            returns None.
+
+    Source: for dilation, Liu et al. 2016, section 3 (fc6 as an atrous convolution).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator,
+        dtype: np.dtype | type = np.float32,
+    ):
+        self.in_channels = check_positive_int(in_channels, "in_channels")
+        self.out_channels = check_positive_int(out_channels, "out_channels")
+        groups = check_positive_int(groups, "groups")
+        check(
+            in_channels % groups == 0, "groups", f"a divisor of in_channels={in_channels}", groups
+        )
+        check(
+            out_channels % groups == 0,
+            "groups",
+            f"a divisor of out_channels={out_channels}",
+            groups,
+        )
+        self.shape = ConvShape(
+            pair(kernel_size, "kernel_size"),
+            pair(stride, "stride"),
+            pair(padding, "padding", minimum=0),
+            pair(dilation, "dilation"),
+            groups,
+        )
+        weights = init.he_normal(
+            (*self.shape.kernel, in_channels // groups, out_channels), rng, dtype=dtype
+        )
+        self.weight = Parameter(weights)
+        self.bias = Parameter(np.zeros(out_channels, dtype), decay=False) if bias else None
+        self.input_gradient = True
+
+    def forward(self, x: Array) -> Array:
+        """Convolve (N, H, W, C) into (N, OH, OW, K).
+
+        Raises:
+            ValueError: The input has other channels than the layer, or is smaller than the kernel.
+        """
+        self._check_input(x)
+        self._x = x
+        y = im2col.forward(x, self.weight.value, self.shape)
+        if self.bias is not None:
+            y += self.bias.value
+        return y
+
+    def backward(self, dy: Array) -> Array | None:
+        """Add dw = cols.T @ dy and db = sum of dy; return dx = the adjoint walk of dy @ w.T."""
+        x = self._x
+        self.weight.grad += im2col.weight_gradient(x, dy, self.shape)
+        if self.bias is not None:
+            self.bias.grad += dy.sum(axis=(0, 1, 2))
+        if not self.input_gradient:
+            return None
+        return im2col.input_gradient(dy, self.weight.value, self.shape, x.shape)
+
+    def _check_input(self, x: Array) -> None:
+        check(x.ndim == 4, "x", "a map (N, H, W, C)", tuple(x.shape))
+        check(x.shape[-1] == self.in_channels, "x", f"{self.in_channels} channels", tuple(x.shape))
+        out = self.shape.output_size(x.shape[1], x.shape[2])
+        if min(out) < 1:
+            raise ValueError(
+                f"x: a map of {x.shape[1:3]} is smaller than the kernel of {self.shape}"
+            )

@@ -1,0 +1,184 @@
+"""Normalisation: batch norm, which lets a network train from scratch, and SSD's L2 normalisation of conv4_3."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minissd.backend import Array, array_module
+from minissd.errors import check, check_positive_int
+from minissd.nn.layer import Layer, Parameter
+from minissd.parallel import over_batch
+
+
+class BatchNorm2d(Layer):
+    """Give every channel mean 0 and variance 1 over batch and pixels, then a learnt scale and shift.
+
+    In training the statistics are the batch's own, and running averages of them are kept; in evaluation those running
+    averages are used, and the layer is a fixed affine map.
+
+    Args:
+        channels: C of the input (N, H, W, C).
+        eps: Added to the variance inside the root.
+        momentum: Weight of the newest batch in the running statistics.
+        dtype: Of the parameters.
+
+    Attributes:
+        gamma, beta: Parameters (C,): scale and shift, without weight decay.
+        running_mean, running_var: (C,); the variance is the unbiased one, as in PyTorch.
+
+    Source: Ioffe and Szegedy 2015, algorithm 1; the backward pass is the end of its section 3.
+    """
+
+    buffers = ("running_mean", "running_var")
+
+    def __init__(
+        self,
+        channels: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        dtype: np.dtype | type = np.float32,
+    ):
+        self.channels = check_positive_int(channels, "channels")
+        self.eps = eps
+        self.momentum = momentum
+        self.gamma = Parameter(np.ones(channels, dtype), decay=False)
+        self.beta = Parameter(np.zeros(channels, dtype), decay=False)
+        self.running_mean = np.zeros(channels, dtype)
+        self.running_var = np.ones(channels, dtype)
+
+    def forward(self, x: Array) -> Array:
+        """Normalise (N, H, W, C) channel by channel."""
+        check(x.shape[-1] == self.channels, "x", f"{self.channels} channels", tuple(x.shape))
+        xp = array_module(x)
+        if self.training:
+            mean, var = _moments(x)
+            self._update_running(mean, var, x.size // self.channels)
+        else:
+            mean, var = self.running_mean, self.running_var
+        inv_std = 1 / xp.sqrt(var + self.eps)
+        self._x, self._mean, self._inv_std, self._used_batch = x, mean, inv_std, self.training
+        y = xp.empty_like(x)
+        slope = self.gamma.value * inv_std
+
+        def scale_and_shift(block: slice) -> None:
+            xp.subtract(x[block], mean, out=y[block])
+            y[block] *= slope
+            y[block] += self.beta.value
+
+        over_batch(scale_and_shift, x)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx; mean and variance depend on x too, hence the two terms that are taken away.
+
+        dx = gamma / std * (dy - mean(dy) - x_hat * mean(dy * x_hat)) with x_hat = (x - mean) / std
+        """
+        xp = array_module(dy)
+        x, mean, inv_std = self._x, self._mean, self._inv_std
+
+        def sums(block: slice) -> tuple[Array, Array]:
+            return _channel_sum(dy[block]), _channel_sum(dy[block] * (x[block] - mean))
+
+        dbeta, dgamma = (sum(parts) for parts in zip(*over_batch(sums, dy)))
+        dgamma *= inv_std
+        self.beta.grad += dbeta
+        self.gamma.grad += dgamma
+        slope = self.gamma.value * inv_std
+        if not self._used_batch:
+            return dy * slope
+        count = dy.size // self.channels
+        along, offset = inv_std * dgamma / count, dbeta / count
+        dx = xp.empty_like(dy)
+
+        def gradient(block: slice) -> None:
+            xp.subtract(x[block], mean, out=dx[block])
+            dx[block] *= -along
+            dx[block] += dy[block]
+            dx[block] -= offset
+            dx[block] *= slope
+
+        over_batch(gradient, dy)
+        return dx
+
+    def _update_running(self, mean: Array, var: Array, count: int) -> None:
+        unbiased = var * (count / max(count - 1, 1))
+        self.running_mean += self.momentum * (mean - self.running_mean)
+        self.running_var += self.momentum * (unbiased - self.running_var)
+
+
+def _channel_sum(x: Array) -> Array:
+    """Sum over all axes but the last.
+
+    Done in two steps, columns of the maps first: long runs are fast, and short sums round less.
+    """
+    n, h, w, c = x.shape
+    return x.reshape(n * h, w * c).sum(axis=0).reshape(w, c).sum(axis=0)
+
+
+def _moments(x: Array) -> tuple[Array, Array]:
+    """Return mean and variance of each channel of (N, H, W, C), reading the map once.
+
+    Each block finds its own mean and squared deviations while it is in the cache; the deviations of all are those
+    within the blocks and those of the blocks' means (Chan, Golub and LeVeque 1983, equation 2.1).
+    """
+    n_pixels = x.shape[1] * x.shape[2]
+
+    def block_moments(block: slice) -> tuple[int, Array, Array]:
+        part = x[block]
+        count = len(part) * n_pixels
+        mean = _channel_sum(part) / count
+        deviation = part - mean
+        deviation *= deviation
+        return count, mean, _channel_sum(deviation)
+
+    parts = over_batch(block_moments, x)
+    total = len(x) * n_pixels
+    mean = sum(count * part_mean for count, part_mean, _ in parts) / total
+    squares = sum(
+        part_squares + count * (part_mean - mean) ** 2 for count, part_mean, part_squares in parts
+    )
+    return mean, squares / total
+
+
+class L2Normalize(Layer):
+    """Scale the channel vector of every pixel to length one, then each channel by a learnt factor.
+
+    SSD applies it to conv4_3, whose features are much larger than those of the later maps.
+
+    Args:
+        channels: C of the input (N, H, W, C).
+        scale: Starting value of the learnt factors.
+        eps: Added to the squared length inside the root, as Caffe does, so that an all-zero pixel has a gradient.
+        dtype: Of the parameters.
+
+    Attributes:
+        scale: Parameter (C,).
+
+    Source: Liu et al. 2016, section 3.1 (after ParseNet).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        scale: float = 20.0,
+        eps: float = 1e-10,
+        dtype: np.dtype | type = np.float32,
+    ):
+        self.channels = check_positive_int(channels, "channels")
+        self.eps = eps
+        self.scale = Parameter(np.full(channels, scale, dtype), decay=False)
+
+    def forward(self, x: Array) -> Array:
+        """Return scale * x / sqrt(sum of x^2 over channels + eps)."""
+        check(x.shape[-1] == self.channels, "x", f"{self.channels} channels", tuple(x.shape))
+        xp = array_module(x)
+        self._inv_norm = 1 / xp.sqrt((x * x).sum(axis=-1, keepdims=True) + self.eps)
+        self._unit = x * self._inv_norm
+        return self._unit * self.scale.value
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = (g - unit * <g, unit>) / norm with g = dy * scale: the part along the vector is taken out."""
+        self.scale.grad += _channel_sum(dy * self._unit)
+        g = dy * self.scale.value
+        along = (g * self._unit).sum(axis=-1, keepdims=True)
+        return (g - self._unit * along) * self._inv_norm

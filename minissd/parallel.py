@@ -1,0 +1,122 @@
+"""Threads for array code: one computation cut into blocks that the processors share.
+
+NumPy lets go of Python's lock while it copies, computes and multiplies, so plain threads do. Matrix products bring
+threads of their own; inside a block they would only compete with ours, so BLAS is held to one thread for the time of
+the call and given its threads back after it. Results come back in the order of the blocks: what is summed from them
+does not depend on which thread was faster.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from minissd.backend import Array, array_module
+from minissd.errors import check_positive_int
+from minissd.machine import usable_cpus
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+ENVIRONMENT = "MINISSD_THREADS"
+BLOCK_BYTES = 2**21  # of working memory at a time: about one core's level-2 cache
+LEAST_BLOCKS = 4  # of a batch, so that small maps too are shared out
+
+
+class _Team:
+    """The process's threads and its hold on BLAS; made when first needed."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self.pool = ThreadPoolExecutor(size, thread_name_prefix="minissd") if size > 1 else None
+        self.blas = ThreadpoolController()
+        self.lock = threading.Lock()
+        self.calls = 0  # under way; the first one in holds BLAS, the last one out lets go
+        self.hold: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.calls += 1
+            if self.calls == 1:
+                self.hold = self.blas.limit(limits=1, user_api="blas")
+
+    def __exit__(self, *_error: object) -> None:
+        with self.lock:
+            self.calls -= 1
+            if self.calls == 0:
+                self.hold.restore_original_limits()
+
+
+_team: _Team | None = None
+_team_lock = threading.Lock()
+
+
+def _get_team() -> _Team:
+    global _team
+    with _team_lock:
+        if _team is None:
+            _team = _Team(int(os.environ.get(ENVIRONMENT) or usable_cpus()))
+        return _team
+
+
+def set_threads(count: int) -> None:
+    """Set how many threads share a computation; without it, `MINISSD_THREADS` or every usable processor counts.
+
+    Not to be called while a computation is under way.
+    """
+    global _team
+    count = check_positive_int(count, "count")
+    with _team_lock:
+        old, _team = _team, _Team(count)
+    if old is not None and old.pool is not None:
+        old.pool.shutdown()
+
+
+def thread_count() -> int:
+    """Return how many threads share a computation."""
+    return _get_team().size
+
+
+def run_blocks(function: Callable[[Job], Result], jobs: Sequence[Job]) -> list[Result]:
+    """Call a function for every job, on all threads, and return the results in the order of the jobs.
+
+    Args:
+        function: Must only write where no other job reads or writes, and must not call `run_blocks` itself.
+        jobs: Blocks of the computation, for example slices of a batch.
+
+    Returns:
+        One result a job. An exception of a job is raised here; BLAS has its threads back by then.
+    """
+    team = _get_team()
+    if team.pool is None or len(jobs) == 1:
+        with team:
+            return [function(job) for job in jobs]
+    with team:
+        return list(team.pool.map(function, jobs))
+
+
+def over_batch(
+    function: Callable[[slice], Result], x: Array, bytes_per_item: int | None = None
+) -> list[Result]:
+    """Call a function for runs of a batch that fit the processor's cache; on a device, once for the whole batch.
+
+    Args:
+        function: Takes a slice of the first axis; the rest as for `run_blocks`.
+        x: The batch, (N, ...).
+        bytes_per_item: Working memory that the function needs for one item; three times the item where not given.
+
+    Returns:
+        One result a run, in order. How the batch is cut depends on its size alone, never on the number of threads.
+    """
+    n = len(x)
+    if array_module(x) is not np:
+        return [function(slice(0, n))]
+    need = bytes_per_item or 3 * x.nbytes // max(1, n)
+    step = max(1, min(BLOCK_BYTES // max(1, need), -(-n // LEAST_BLOCKS)))
+    return run_blocks(function, [slice(i, min(i + step, n)) for i in range(0, n, step)])

@@ -1,0 +1,1 @@
+"""Training: the loop, its checkpoints, and running a detector over a data set."""

@@ -1,0 +1,247 @@
+"""A training run and its folder: settings, metrics, checkpoints, plots, and pictures of what the network sees.
+
+config.json          the settings, complete: with the seed they determine the weights
+metrics.jsonl        one line a step
+last.safetensors     the newest checkpoint, replaced after each epoch
+evaluation.json      average precision by class and by object size
+loss.png  precision_recall.png  before.png  after.png
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from minissd import plotting
+from minissd.backend import resolve_device
+from minissd.datasets.augment import Augment
+from minissd.datasets.loader import Loader
+from minissd.datasets.voc import VocDataset
+from minissd.errors import InputError
+from minissd.evaluation.average_precision import Evaluation
+from minissd.files import make_folder, write_text
+from minissd.models.build import build_minissd
+from minissd.models.detector import Detector
+from minissd.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from minissd.training.config import TrainConfig
+from minissd.training.inference import Subset, detect_dataset, evaluate_dataset
+from minissd.training.metrics import MetricsLog
+from minissd.training.trainer import Interrupted, StepResult, Trainer, run_epochs
+
+SAMPLES = 6  # pictures in before.png and after.png
+PICTURE_SCORE = 0.4  # detections below are not drawn
+
+
+class TrainingRun:
+    """One run in one folder; made by `start` or `resume`.
+
+    Args:
+        config: Settings, with the class names filled in.
+        folder: The run folder.
+        device: auto, cpu or gpu.
+        checkpoint: Where to go on, or None for a fresh network.
+    """
+
+    def __init__(
+        self, config: TrainConfig, folder: Path, device: str, checkpoint: Checkpoint | None
+    ):
+        self.config, self.folder = config, folder
+        self.train_set, self.eval_set = open_data(config)
+        self.class_names = self.train_set.class_names
+        self.loader = Loader(
+            self.train_set,
+            config.batch_size,
+            Augment.named(config.augment, config.image_size),
+            seed=config.seed,
+            workers=config.workers,
+        )
+        rng = np.random.default_rng(config.seed)
+        model = build_minissd(len(self.class_names), config.image_size, rng, config.width)
+        if checkpoint is not None:
+            fit_state(model, checkpoint.model, folder)
+        model.to(resolve_device(device))
+        self.trainer = Trainer(model, config, config.epochs * len(self.loader))
+        if checkpoint is not None:
+            self.trainer.optimizer.load_state(checkpoint.optimizer)
+            self.trainer.step_number = checkpoint.step
+        self.detector = Detector(model, self.class_names)
+        self.log: MetricsLog | None = None
+
+    @classmethod
+    def start(cls, config: TrainConfig, folder: str | Path, device: str = "auto") -> TrainingRun:
+        """Begin a run in a new or empty folder.
+
+        Raises:
+            InputError: The folder holds a run already, or cannot be made; the data set cannot be used.
+        """
+        folder = Path(folder)
+        if (folder / "last.safetensors").exists():
+            raise InputError(
+                f"{folder}: holds a run already; go on with it by --resume {folder}, "
+                "or name another folder with --out"
+            )
+        run = cls(config, folder, device, None)
+        make_folder(folder)
+        write_text(folder / "config.json", config.to_json() + "\n")
+        run.save()
+        return run
+
+    @classmethod
+    def resume(cls, folder: str | Path, device: str = "auto") -> TrainingRun:
+        """Go on with the run of a folder, from its newest checkpoint.
+
+        Raises:
+            InputError: There is no run, or its checkpoint is damaged or does not fit the data.
+        """
+        folder = Path(folder)
+        checkpoint = load_checkpoint(folder / "last.safetensors")
+        run = cls(checkpoint.config, folder, device, checkpoint)
+        if tuple(run.class_names) != checkpoint.class_names:
+            raise InputError(
+                f"{checkpoint.config.data}: its classes are {', '.join(run.class_names)}, but the run in "
+                f"{folder} was trained on {', '.join(checkpoint.class_names)}"
+            )
+        return run
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.trainer.step_number >= self.trainer.total_steps
+
+    def run(self, progress: bool = True) -> int:
+        """Train to the end and evaluate; returns 0, or 130 after Ctrl-C."""
+        self.log = MetricsLog(self.folder / "metrics.jsonl", self.trainer.step_number)
+        if self.trainer.step_number == 0:
+            self.draw_samples("before.png")
+        try:
+            self.train(progress)
+        except Interrupted:
+            self.save()
+            print(
+                f"stopped after step {self.trainer.step_number} of {self.trainer.total_steps}; "
+                f"go on with: python -m minissd train --resume {self.folder}",
+                file=sys.stderr,
+            )
+            return 130
+        self.conclude(progress)
+        return 0
+
+    def train(self, progress: bool = True) -> None:
+        """Do the remaining steps, writing metrics and checkpoints."""
+        trainer, config = self.trainer, self.config
+        bar = tqdm(
+            total=trainer.total_steps,
+            initial=trainer.step_number,
+            unit="step",
+            desc="training",
+            disable=not progress,
+            smoothing=0.05,
+        )
+
+        def on_step(result: StepResult, loader: Loader) -> None:
+            epoch = trainer.step_number / len(loader)
+            self.log.append(step=trainer.step_number, epoch=round(epoch, 4), **result._asdict())
+            bar.update()
+            images_per_second = (bar.format_dict["rate"] or 0) * config.batch_size
+            bar.set_postfix_str(
+                f"class {result.class_loss:.2f} box {result.box_loss:.2f} "
+                f"{images_per_second:.0f} img/s epoch {epoch:.1f}/{config.epochs}",
+                refresh=False,
+            )
+
+        def on_epoch(epoch: int) -> None:
+            self.save()
+            if config.eval_every and epoch % config.eval_every == 0 and epoch < config.epochs:
+                evaluation = self.evaluate(progress=False)
+                self.log.append(step=trainer.step_number, epoch=epoch, mean_ap=evaluation.mean_ap)
+                tqdm.write(f"epoch {epoch}: mAP {evaluation.mean_ap:.3f}", file=sys.stderr)
+
+        with bar:
+            run_epochs(trainer, self.loader, on_step, on_epoch)
+
+    def conclude(self, progress: bool = True) -> Evaluation | None:
+        """Evaluate the trained network, draw the plots, and say where everything is."""
+        evaluation = None
+        if self.eval_set is not None:
+            evaluation = self.evaluate(progress)
+            self.log.append(
+                step=self.trainer.step_number, epoch=self.config.epochs, mean_ap=evaluation.mean_ap
+            )
+            write_text(
+                self.folder / "evaluation.json", json.dumps(evaluation.to_json(), indent=2) + "\n"
+            )
+            figure = plotting.precision_recall_figure(evaluation)
+            plotting.save_figure(figure, self.folder / "precision_recall.png")
+            print(evaluation.format_table())
+        plotting.save_figure(plotting.loss_curves(self.log.rows), self.folder / "loss.png")
+        self.draw_samples("after.png")
+        self.save(evaluation.mean_ap if evaluation else None)
+        print(f"the run is in {self.folder}")
+        return evaluation
+
+    def evaluate(self, progress: bool = True) -> Evaluation:
+        """Measure the network as it is now on the evaluation images."""
+        return evaluate_dataset(
+            self.detector, self.eval_set, workers=self.config.workers, progress=progress
+        )
+
+    def draw_samples(self, name: str) -> None:
+        """Draw what the network finds now in a few evaluation images (training images where there are none)."""
+        chosen = Subset(self.eval_set if self.eval_set is not None else self.train_set, SAMPLES)
+        found, truths = detect_dataset(self.detector, chosen, SAMPLES, workers=0, progress=False)
+        figure = plotting.detections_figure(
+            [chosen[i].image for i in range(len(chosen))],
+            truths,
+            found,
+            self.class_names,
+            min_score=PICTURE_SCORE,
+        )
+        plotting.save_figure(figure, self.folder / name)
+
+    def save(self, mean_ap: float | None = None) -> None:
+        """Write the checkpoint; the previous one stays whole until this one is complete."""
+        save_checkpoint(
+            self.folder / "last.safetensors",
+            Checkpoint(
+                self.trainer.model.state(),
+                self.trainer.optimizer.state(),
+                self.config,
+                self.class_names,
+                self.trainer.step_number,
+                mean_ap,
+            ),
+        )
+
+
+def open_data(config: TrainConfig) -> tuple[VocDataset, Subset | None]:
+    """Open the training and evaluation images of a run.
+
+    Raises:
+        InputError: They cannot be used; the message says why.
+    """
+    classes = config.classes or None
+    train_set = VocDataset(
+        config.data, config.split, classes=classes, keep_empty=not config.skip_empty
+    )
+    train_set.annotations()  # whatever is wrong with them is said now, not in the middle of the training
+    if config.eval_split is None:
+        return train_set, None
+    eval_set = VocDataset(config.data, config.eval_split, train_set.known_classes, classes)
+    eval_set.annotations()
+    return train_set, Subset(eval_set, config.eval_limit)
+
+
+def fit_state(model: object, state: dict[str, np.ndarray], source: str | Path) -> None:
+    """Load a state into a model; an error names the file.
+
+    Raises:
+        InputError: It is another model's state.
+    """
+    try:
+        model.load_state(state)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from error

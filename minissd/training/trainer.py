@@ -1,0 +1,148 @@
+"""The training step and the loop around it: forward, loss, backward, update, again."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from minissd.backend import array_module, to_cpu, to_device
+from minissd.datasets.loader import Batch, Loader
+from minissd.models.loss import make_targets, multibox_loss
+from minissd.models.ssd import SSD
+from minissd.nn.optim import SGD, AdamW, WarmupCosine, clip_gradients
+from minissd.training.config import TrainConfig
+
+
+class StepResult(NamedTuple):
+    """What one step reports, as plain numbers.
+
+    Attributes:
+        loss: Class and box loss together.
+        class_loss, box_loss: The two parts.
+        n_positives: Matched default boxes of the batch.
+        lr: Learning rate of the step.
+    """
+
+    loss: float
+    class_loss: float
+    box_loss: float
+    n_positives: int
+    lr: float
+
+
+class Interrupted(Exception):
+    """The user asked the training to stop; the step in progress was finished."""
+
+
+class Trainer:
+    """A network, its optimiser, and how far they have come.
+
+    Args:
+        model: The network; its parameters are updated in place.
+        config: Optimiser, schedule and loss settings.
+        total_steps: Steps of the whole run, which the schedule spans.
+
+    Attributes:
+        step_number: Steps done.
+    """
+
+    def __init__(self, model: SSD, config: TrainConfig, total_steps: int):
+        self.model = model
+        self.config = config
+        self.total_steps = total_steps
+        self.step_number = 0
+        self.parameters = model.parameters()
+        self.schedule = WarmupCosine(config.lr, total_steps, warmup=config.warmup)
+        self.optimizer = make_optimizer(self.parameters, config)
+
+    def step(self, batch: Batch) -> StepResult:
+        """Train on one batch: one update of all parameters."""
+        model, config = self.model, self.config
+        xp = array_module(next(iter(self.parameters.values())).value)
+        centers = model.default_centers(xp)
+        targets = make_targets(centers, batch.boxes, batch.labels, model.spec)
+
+        model.train()
+        model.zero_grad()
+        scores, offsets = model.forward(model.prepare(to_device(batch.images, xp)))
+        result = multibox_loss(scores, offsets, targets, config.negative_ratio)
+        model.backward(result.d_scores, result.d_offsets)
+
+        if config.clip_norm:
+            clip_gradients(self.parameters, config.clip_norm)
+        lr = self.schedule(self.step_number)
+        self.optimizer.step(lr)
+        self.step_number += 1
+        numbers = (float(to_cpu(value)) for value in result[:4])
+        loss, class_loss, box_loss, n_positives = numbers
+        return StepResult(loss, class_loss, box_loss, int(n_positives), lr)
+
+
+def make_optimizer(parameters: dict, config: TrainConfig) -> SGD | AdamW:
+    """Return the optimiser that the settings name."""
+    if config.optimizer == "sgd":
+        return SGD(parameters, config.lr, momentum=0.9, weight_decay=config.weight_decay)
+    return AdamW(parameters, config.lr, weight_decay=config.weight_decay)
+
+
+def run_epochs(
+    trainer: Trainer,
+    loader: Loader,
+    on_step: Callable[[StepResult, Loader], None],
+    on_epoch: Callable[[int], None],
+) -> None:
+    """Train from the trainer's step to its last.
+
+    The order of images and their random numbers follow from the step's number alone, so a trainer that was loaded
+    in the middle of an epoch continues exactly there.
+
+    Args:
+        trainer: What is trained.
+        loader: Batches, by epoch.
+        on_step: Called after each step.
+        on_epoch: Called after each epoch with its number, from 1.
+
+    Raises:
+        Interrupted: Ctrl-C; the step in progress (and its epoch, if that was its last) was finished first.
+        FloatingPointError: The loss is no longer a number.
+    """
+    with stop_requests() as stop_requested:
+        while trainer.step_number < trainer.total_steps:
+            epoch, done = divmod(trainer.step_number, len(loader))
+            for batch in loader.epoch(epoch, skip=done):
+                result = trainer.step(batch)
+                if not np.isfinite(result.loss):
+                    raise FloatingPointError(
+                        f"the loss became {result.loss} in step {trainer.step_number}; "
+                        "a smaller learning rate usually cures it"
+                    )
+                on_step(result, loader)
+                if stop_requested() and trainer.step_number % len(loader):
+                    raise Interrupted
+            on_epoch(epoch + 1)
+            if stop_requested():
+                raise Interrupted
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Within the block, turn the first Ctrl-C into a request that can be asked for; the second stops at once."""
+    requested = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield requested.is_set  # signals reach the main thread only
+        return
+
+    def on_signal(_number: int, _frame: object) -> None:
+        requested.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield requested.is_set
+    finally:
+        signal.signal(signal.SIGINT, previous)
