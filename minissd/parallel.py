@@ -26,6 +26,7 @@ Result = TypeVar("Result")
 
 ENVIRONMENT = "MINISSD_THREADS"
 BLOCK_BYTES = 2**21  # of working memory at a time: about one core's level-2 cache
+SMALL_BYTES = 2**17  # a batch that needs no more is done sooner than a thread is woken
 LEAST_BLOCKS = 4  # of a batch, so that small maps too are shared out
 
 
@@ -118,5 +119,7 @@ def over_batch(
     if array_module(x) is not np:
         return [function(slice(0, n))]
     need = bytes_per_item or 3 * x.nbytes // max(1, n)
+    if need * n <= SMALL_BYTES:
+        return [function(slice(0, n))]
     step = max(1, min(BLOCK_BYTES // max(1, need), -(-n // LEAST_BLOCKS)))
     return run_blocks(function, [slice(i, min(i + step, n)) for i in range(0, n, step)])

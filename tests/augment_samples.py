@@ -1,11 +1,15 @@
-"""Samples for the tests of augmentation: random ones, and pictures whose objects are rectangles of their own colour."""
+"""Samples for the tests of augmentation and loading: random ones, painted ones, and a data set in memory."""
 
 from __future__ import annotations
+
+import threading
+import time
 
 import numpy as np
 from hypothesis import strategies as st
 
 from minissd.datasets.sample import Sample
+from minissd.errors import InputError
 
 GRAY = 77
 
@@ -100,3 +104,28 @@ def assert_painted(sample: Sample) -> None:
         inside = np.zeros_like(has_color)
         inside[top:bottom, left:right] = True
         np.testing.assert_array_equal(has_color, inside)
+
+
+class Pictures:
+    """A data set in memory that counts what it is asked for, and can be slow or broken."""
+
+    def __init__(self, n, width=24, height=18, delay=0.0, broken=()):
+        rng = np.random.default_rng(n)
+        self.samples = [
+            random_sample(rng, width, height, i % 4).replace(image_id=f"{i:06}") for i in range(n)
+        ]
+        self.delay = delay
+        self.broken = set(broken)
+        self.asked = []
+        self.threads = set()
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        self.threads.add(threading.current_thread())
+        time.sleep(self.delay)
+        if index in self.broken:
+            raise InputError(f"JPEGImages/{index:06}.jpg: the file ends too early")
+        return self.samples[index]

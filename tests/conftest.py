@@ -13,6 +13,7 @@ from strict_array import Transfers, strict, transfers
 
 import minissd
 from minissd.backend import gpu_problem
+from minissd.datasets.shapes import write_shapes
 from minissd.system import blas_description
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -62,6 +63,13 @@ def find_photos() -> Path:
     pytest.skip(
         "not tested on real photographs: data/VOC2007 is missing and MINISSD_VOC is not set"
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a shapes data set of 24 + 8 small pictures; to be read, never written."""
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    return write_shapes(folder, n_trainval=24, n_test=8, seed=3, longest_side=96).root
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def assert_same_objects(a, b):
     assert_same(a.replace(image=b.image), b)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(sample=samples(max_side=60), seed=seeds, size=st.integers(1, 40))
 def test_composed_geometry_equals_the_plain_steps(sample, seed, size):
     fast = Augment(size, photometric=None)(sample, np.random.default_rng(seed))
@@ -43,7 +43,7 @@ def test_composed_geometry_equals_the_plain_steps(sample, seed, size):
     assert difference(fast, plain).max() <= 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(sample=samples(max_side=60), seed=seeds, size=st.integers(1, 40))
 def test_without_expansion_the_composed_path_equals_the_plain_steps_exactly(sample, seed, size):
     fast = Augment(size, expand=None)(sample, np.random.default_rng(seed))
@@ -52,7 +52,7 @@ def test_without_expansion_the_composed_path_equals_the_plain_steps_exactly(samp
     assert_same(fast, plain)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(picture=st.integers(0, 1000), seed=seeds)
 def test_with_expansion_colours_change_on_the_picture_and_not_on_the_canvas(picture, seed):
     """Plain steps on three pictures (itself, and on two canvases) say what every output pixel must be."""

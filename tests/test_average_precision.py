@@ -77,6 +77,23 @@ def test_threshold_is_inclusive():
     assert verdicts(found(half), truth((0.0, 0.0, 1.0, 1.0)), iou_threshold=0.501) == [WRONG]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_overlap_of_just_the_threshold_survives_rounding(rng, dtype):
+    size = np.array([500, 375, 500, 375])
+    low = rng.integers(0, (250, 175), (200, 2))
+    half = rng.integers(40, 100, (200, 2))
+    objects = np.concatenate([low, low + half * [2, 1]], 1) / size
+    halves = np.concatenate([low, low + half], 1) / size
+    ranking, known = rank(
+        [found(box)._replace(boxes=box[None].astype(dtype)) for box in halves],
+        [truth(box)._replace(boxes=box[None].astype(dtype)) for box in objects],
+    )
+    assert ((ranking.iou != 0.5) & (abs(ranking.iou - 0.5) < 1e-5)).any()
+    assert (judge(ranking, known) == RIGHT).all()
+    short = (0.0, 0.0, 0.5 - 2e-6, 1.0)
+    assert verdicts(found(short), truth((0.0, 0.0, 1.0, 1.0))) == [WRONG]
+
+
 def test_equal_scores_are_ranked_by_image_then_index():
     detections = [found(FAR, BOX, scores=[0.5, 0.5]), found(BOX, scores=[0.5])]
     ranking, _ = rank(detections, [truth(BOX), truth(BOX)])

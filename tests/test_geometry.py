@@ -60,6 +60,16 @@ def test_iou_equals_the_loop(xp, rng, dtype):
     np.testing.assert_allclose(to_cpu(overlap), oracles.iou_matrix(a, b), atol=tolerance)
 
 
+def test_iou_stays_in_range_where_precisions_meet(rng):
+    a = random_boxes(rng, 2000, np.float32)
+    b = a + rng.integers(-2, 3, a.shape) * np.spacing(
+        a
+    )  # float64, a few units in the last place off
+    overlap = np.concatenate([iou(a[i : i + 50], b[i : i + 50]) for i in range(0, 2000, 50)])
+    assert overlap.dtype == np.float64
+    assert overlap.max() == 1
+
+
 def test_iou_leaves_its_inputs_alone(xp, rng):
     a, b = random_boxes(rng, 5), random_boxes(rng, 4)
     device_a, device_b = xp.asarray(a.copy()), xp.asarray(b.copy())

@@ -124,7 +124,8 @@ def test_transparent_parts_are_laid_on_white(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         read_image(tmp_path / "rgba.png"), [[RED, WHITE, (255, 127, 127)]]
     )
-    gray = Image.fromarray(np.array([[(0, 255), (0, 0)]], np.uint8), "LA")
+    clear = Image.fromarray(np.array([[255, 0]], np.uint8))
+    gray = Image.merge("LA", [Image.new("L", (2, 1)), clear])
     gray.save(tmp_path / "la.png")
     np.testing.assert_array_equal(read_image(tmp_path / "la.png"), [[(0, 0, 0), WHITE]])
 

@@ -46,9 +46,7 @@ def problem(rng, n=3, k=40, classes=4, share=0.1):
 def test_equals_the_plain_loop(xp, rng, ratio, min_negatives, share):
     scores, offsets, labels, target_offsets = problem(rng, share=share)
     targets = Targets(xp.asarray(labels), xp.asarray(target_offsets))
-    result = multibox_loss(
-        xp.asarray(scores), xp.asarray(offsets), targets, ratio, min_negatives
-    )
+    result = multibox_loss(xp.asarray(scores), xp.asarray(offsets), targets, ratio, min_negatives)
     class_loss, box_loss, mined = plain_multibox_loss(
         scores, offsets, labels, target_offsets, ratio, min_negatives
     )

@@ -117,7 +117,7 @@ print(*names)
 def test_every_folder_with_code_is_a_package():
     folders = {path.parent for path in Path(minissd.__file__).parent.rglob("*.py")}
     assert all((folder / "__init__.py").is_file() for folder in folders)
-    found = {module.name for module in pkgutil.walk_packages(minissd.__path__) if module.ispkg}
+    found = {module.name for module in pkgutil.iter_modules(minissd.__path__) if module.ispkg}
     assert {"nn", "boxes", "datasets", "evaluation", "models", "training"} <= found
 
 

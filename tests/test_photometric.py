@@ -43,7 +43,7 @@ def test_zero_deltas_change_nothing(rng):
             assert_same(photometric_distort(sample, rng, choice), sample)
 
 
-@pytest.mark.parametrize("delta", [-32, -7.6, 0.4, 31.5])
+@pytest.mark.parametrize("delta", [-32.0, -7.6, 0.4, 31.5])
 def test_brightness(delta):
     expected = np.clip(np.rint(ALL_LEVELS + delta), 0, 255)
     np.testing.assert_array_equal(distort(ALL_LEVELS, brightness=delta), expected)
@@ -57,8 +57,12 @@ def test_contrast(factor, last):
     np.testing.assert_array_equal(result, expected)
 
 
+def test_contrast_follows_brightness():
+    np.testing.assert_array_equal(distort([[[100] * 3]], brightness=20, contrast=0.5), [[[60] * 3]])
+
+
 def test_order_of_contrast():
-    """A factor of 2 before the saturation clips a channel that would have been lowered first."""
+    """A factor before the saturation clips a channel that would have been lowered first."""
     pixel = [[[200, 100, 100]]]
     first = distort(pixel, contrast=1.5, saturation=0.5)
     last = distort(pixel, contrast=1.5, saturation=0.5, contrast_last=True)

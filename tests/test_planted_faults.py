@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import planted_conv_faults  # noqa: F401  (registers its faults)
+import planted_faults  # noqa: F401
 import pytest
-from planted_faults import FAULTS, Fault
+from planting import FAULTS, Fault
 
 from minissd.nn.gradcheck import CheckSettings
 from minissd.nn.gradcheck_cases import Case, all_cases
@@ -49,7 +51,7 @@ def test_there_are_enough_faults_of_either_kind():
 
 
 def test_the_report_points_at_the_tensor_that_is_wrong(rng):
-    fault = next(f for f in FAULTS if f.name == "ConvDwDilationIgnored")
+    fault = next(f for f in FAULTS if f.name == "conv_dw_dilation_ignored")
     report = fault.plant(sound_case(fault)).run(rng)
     assert [row.tensor for row in report.rows if not row.passed] == ["weight"]
     assert report.worst.tensor == "weight"

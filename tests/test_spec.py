@@ -176,7 +176,7 @@ def test_minissd_spec_takes_other_numbers():
 
 def test_geometric_scales_rise_by_one_factor():
     scales = geometric_scales(5)
-    growth = [b / a for a, b in zip(scales[:-2], scales[1:-1])]
+    growth = np.divide(scales[1:5], scales[:4])
     np.testing.assert_allclose(growth, 9**0.25)
     np.testing.assert_allclose([scales[0], scales[4], scales[5]], [0.1, 0.9, 1.05])
     assert geometric_scales(1) == (0.10, 1.05)

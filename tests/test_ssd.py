@@ -81,7 +81,9 @@ def test_gradient_of_the_whole_network_and_its_loss(rng):
     model = small_model(rng).astype(np.float64).train()
     for parameter in model.parameters().values():
         parameter.value += 0.1 * rng.standard_normal(parameter.value.shape)
-    images, boxes, labels = batch(rng, model, n=4)  # two images leave batch norm on 1x1 maps no slope
+    images, boxes, labels = batch(
+        rng, model, n=4
+    )  # two images leave batch norm on 1x1 maps no slope
     centers = model.default_centers().astype(np.float64)
     targets = make_targets(centers, boxes, labels, model.spec)
 
@@ -122,9 +124,7 @@ def test_head_and_trunk_gradients_are_summed(rng):
     """With the head's share left out, the trunk's gradient must differ: the check above can see the sum."""
     model = small_model(rng).astype(np.float64).train()
     images, boxes, labels = batch(rng, model)
-    targets = make_targets(
-        model.default_centers().astype(np.float64), boxes, labels, model.spec
-    )
+    targets = make_targets(model.default_centers().astype(np.float64), boxes, labels, model.spec)
     result = multibox_loss(*model.forward(images), targets)
     gradients = []
     for keep_head in (True, False):
@@ -141,7 +141,9 @@ def test_head_and_trunk_gradients_are_summed(rng):
 def test_targets_of_an_image_without_objects_are_background(rng):
     model = small_model(rng)
     centers = model.default_centers()
-    targets = make_targets(centers, [np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)], model.spec)
+    targets = make_targets(
+        centers, [np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)], model.spec
+    )
     assert not targets.labels.any()
     assert not targets.offsets.any()
 

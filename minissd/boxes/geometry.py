@@ -59,7 +59,7 @@ def iou(a: Array, b: Array) -> Array:
         b: Shape (M, 4), float, corners.
 
     Returns:
-        Shape (N, M), same dtype, in [0, 1]; 0 wherever a box has no area, never nan.
+        Shape (N, M), in [0, 1], in the finer dtype of the two; 0 wherever a box has no area, never nan.
     """
     xp = array_module(a, b)
     overlap_x = _overlap(a[:, 0], a[:, 2], b[:, 0], b[:, 2])
@@ -70,7 +70,7 @@ def iou(a: Array, b: Array) -> Array:
     union -= intersection
     tiny = np.finfo(union.dtype).tiny  # 0 / tiny is 0, where 0 / 0 would be nan
     ratio = xp.divide(intersection, xp.maximum(union, tiny, out=union), out=union)
-    return xp.minimum(ratio, 1, out=ratio)  # rounding may have gone past 1
+    return xp.minimum(ratio, 1, out=ratio)  # float32 against float64 can round past 1
 
 
 def _overlap(low_a: Array, high_a: Array, low_b: Array, high_b: Array) -> Array:

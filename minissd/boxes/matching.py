@@ -44,7 +44,7 @@ def match(
     overlaps most, whatever that had, even at IoU 0. Where two objects want the same box, the later one gets it and
     the earlier may end with none.
 
-    Ties go to the default box, then to the object, that comes first.
+    Ties go to the default box and to the object that come first.
 
     Args:
         default_corners: Shape (K, 4), float, corners.
@@ -86,14 +86,13 @@ def _one_to_one(overlap: Array) -> Array:
     owner = xp.full(n_defaults, -1, dtype=xp.int64)
     remaining = overlap.copy()
     for _ in range(n_objects):
-        # Indices of length 1 stay on the device: the host never waits to hear which pair won.
-        best_of_default = remaining.max(axis=0)
-        default = best_of_default.argmax()[None]
-        winner = remaining[:, default].argmax(axis=0)
-        overlaps = best_of_default[default] > LEAST_IOU
+        # Indices stay arrays of length 1 on the device: the host never waits to hear which pair won.
+        pair = remaining.argmax()[None]
+        winner, default = pair // n_defaults, pair % n_defaults
+        overlaps = remaining[winner, default] > LEAST_IOU
         owner[default] = xp.where(overlaps, winner, owner[default])
-        remaining[:, default] = -1
         remaining[winner] = -1
+        remaining[:, default] = -1
     return owner
 
 

@@ -29,7 +29,7 @@ def render(report: DatasetReport, most: int = 20) -> str:
     lines += _zero_based_hint(report.repairs)
     lines += _listed("notes", report.notes, most)
     lines += _listed("problems", report.problems, most)
-    verdict = "no problem found" if report.is_sound else f"{len(report.problems):,} problems found"
+    verdict = "no problem found" if report.is_sound else f"problems found: {len(report.problems):,}"
     return "\n".join([*lines, "", verdict])
 
 
@@ -56,7 +56,7 @@ def _sizes(report: DatasetReport) -> list[str]:
         f"picture width   {low[0]} to {high[0]} pixels, median {middle[0]:g}",
         f"picture height  {low[1]} to {high[1]} pixels, median {middle[1]:g}",
         f"objects on one  {per_image.min()} to {per_image.max()}, mean {per_image.mean():.2f};"
-        f" {int((per_image == 0).sum()):,} pictures without any",
+        f" pictures without any: {int((per_image == 0).sum()):,}",
     ]
     if report.object_sizes.size:
         lines += ["object size     root of the box's share of the picture's area"]
@@ -72,7 +72,7 @@ def _zero_based_hint(repairs: list[str]) -> list[str]:
     if not at_zero:
         return []
     return [
-        f"  {at_zero:,} boxes start at 0: this tool seems to count pixels from 0, VOC counts from 1."
+        f"  boxes that start at 0: {at_zero:,}. This tool seems to count pixels from 0, VOC counts from 1."
         " VocDataset(..., first_pixel=0) reads such files exactly."
     ]
 

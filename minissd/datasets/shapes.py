@@ -105,21 +105,22 @@ def _check_place(root: Path) -> None:
 @contextmanager
 def _appearing_at_once(root: Path) -> Iterator[Path]:
     """Give a folder to fill that takes the place of `root` when all went well and vanishes when not."""
+    place = root.resolve()  # a link stays a link
     mark = uuid.uuid4().hex[:8]
-    new = root.absolute().parent / f".{root.name}.new-{mark}"
-    old = new.with_name(f".{root.name}.old-{mark}")
+    new = place.with_name(f".{place.name}.new-{mark}")
+    old = place.with_name(f".{place.name}.old-{mark}")
     try:
         new.mkdir(parents=True)
         yield new
-        if root.exists():
-            root.rename(old)
-        new.rename(root)
+        if place.exists():
+            place.rename(old)
+        new.rename(place)
     except OSError as error:
         raise InputError(f"{root}: cannot be written: {error.strerror or error}") from error
     finally:
         # After an error the old data set goes back to its place; after success it goes away.
-        if old.exists() and not root.exists():
-            old.rename(root)
+        if old.exists() and not place.exists():
+            old.rename(place)
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 

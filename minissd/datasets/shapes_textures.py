@@ -22,7 +22,7 @@ def color_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def random_color(rng: np.random.Generator, away_from: np.ndarray | None = None) -> Color:
-    """A random colour, as far as eight draws allow from one or several others.
+    """A random colour, as far as sixteen draws allow from one or several others.
 
     Args:
         rng: Source of randomness.
@@ -30,7 +30,7 @@ def random_color(rng: np.random.Generator, away_from: np.ndarray | None = None) 
     """
     if away_from is None:
         return rng.uniform(15, 240, 3).astype(np.float32)
-    draws = rng.uniform(15, 240, (8, 3)).astype(np.float32)
+    draws = rng.uniform(15, 240, (16, 3)).astype(np.float32)
     distances = color_distance(draws[:, None], away_from.reshape(1, -1, 3)).min(axis=1)
     # The first that is clearly apart, so that the choice stays varied; else the best of them.
     apart = np.flatnonzero(distances > 70)

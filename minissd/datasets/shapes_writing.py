@@ -167,7 +167,10 @@ def _main(job: dict[str, Any]) -> None:
     """What a started process does: draw its pictures and print their classes as JSON."""
     values = job["parameters"]
     parameters = ShapesParameters(**values | {"scale": tuple(values["scale"])})
-    names = write_some(Path(job["folder"]), parameters, job["start"], job["stop"])
+    try:
+        names = write_some(Path(job["folder"]), parameters, job["start"], job["stop"])
+    except OSError as error:
+        sys.exit(error.strerror or str(error))
     print(json.dumps([sorted(some) for some in names]))
 
 

@@ -113,8 +113,7 @@ def evaluate(
         detections: One an image.
         truths: One an image, in the same order.
         class_names: Name of label 1, 2, ...
-        iou_threshold: Least overlap of a right detection, inclusive, above 0 and at most 1. The overlap is computed in
-            float64; one within rounding of the threshold may fall on either side.
+        iou_threshold: Least overlap of a right detection, inclusive (up to rounding: 1e-6), above 0 and at most 1.
         method: "11-point" or "all-point".
         score_floor: Leave out detections that do not score above it; None keeps all.
         size_bins: Ranges by name for the result by object size; empty for none.
@@ -134,26 +133,22 @@ def evaluate(
     verdict = judge(ranking, objects, iou_threshold)
     per_class = _by_class(ranking, objects, verdict, names, method, None)
     pooled = _result(verdict, ranking.score, counted(objects), objects.difficult, method)
-    return Evaluation(
-        per_class,
-        mean_of_known({name: result.ap for name, result in per_class.items()}),
-        pooled,
-        {
-            name: _of_size(ranking, objects, limits, names, iou_threshold, method)
-            for name, limits in size_bins.items()
-        },
-        {
-            "iou_threshold": iou_threshold,
-            "method": method,
-            "score_floor": score_floor,
-            "images": len(truths),
-            "objects": pooled.n_objects,
-            "difficult": pooled.n_difficult,
-            "detections": len(ranking.score),
-            "size_bins": {name: list(limits) for name, limits in size_bins.items()},
-            **(details or {}),
-        },
-    )
+    by_size = {
+        name: _of_size(ranking, objects, limits, names, iou_threshold, method)
+        for name, limits in size_bins.items()
+    }
+    settings = {
+        "iou_threshold": iou_threshold,
+        "method": method,
+        "score_floor": score_floor,
+        "images": len(truths),
+        "objects": pooled.n_objects,
+        "difficult": pooled.n_difficult,
+        "detections": len(ranking.score),
+        "size_bins": {name: list(limits) for name, limits in size_bins.items()},
+    }
+    mean_ap = mean_of_known({name: result.ap for name, result in per_class.items()})
+    return Evaluation(per_class, mean_ap, pooled, by_size, {**settings, **(details or {})})
 
 
 def _of_size(

@@ -118,9 +118,7 @@ class Evaluation:
         mean = f"mean of {n_classes - len(self.missing)} classes"
         pooled = "all classes in one ranking"
         width = max(map(len, (*self.per_class, mean, pooled)))
-        head = (
-            f"{'class':<{width}}  {'AP':>6}  {'objects':>8}  {'difficult':>9}  {'detections':>10}"
-        )
+        head = f"{'class':<{width}}  {'AP':>6}  {'objects':>8}  {'difficult':>9}  {'right':>8}  {'wrong':>9}"
         lines = [head, "-" * len(head)]
         for name, result in self.per_class.items():
             lines.append(f"{name:<{width}}  {_counts(result)}")
@@ -165,7 +163,7 @@ def _json_number(value: float) -> float | None:
 def _counts(result: ClassResult) -> str:
     return (
         f"{_ap(result.ap)}  {result.n_objects:>8,}  {result.n_difficult:>9,}  "
-        f"{result.n_detections:>10,}"
+        f"{result.n_right:>8,}  {result.n_detections - result.n_right:>9,}"
     )
 
 

@@ -19,6 +19,10 @@ from minissd.errors import check, check_shape
 
 RIGHT, WRONG, IGNORED = 1, 0, -1
 
+# Fractions of the image are rounded where pixels are whole, and an IoU of just 0.5 would be lost by it. Two boxes of
+# whole pixels in an image of 500 x 500 that fall short of 0.5 do so by at least 1 / (2 * 500 * 500) = 2e-6.
+ROUNDING = 1e-6
+
 
 class Truth(NamedTuple):
     """The objects that are in one image.
@@ -121,13 +125,13 @@ def judge(
     Args:
         ranking: Detections, from `rank`.
         objects: Objects, from `rank`.
-        iou_threshold: Least overlap, inclusive.
+        iou_threshold: Least overlap, inclusive (up to rounding: 1e-6).
         size_range: Sizes that count, lower limit included, upper excluded (None: no upper limit).
 
     Returns:
         Shape (D,), int8: RIGHT, WRONG or IGNORED.
     """
-    hit = (ranking.object >= 0) & (ranking.iou >= iou_threshold)
+    hit = (ranking.object >= 0) & (ranking.iou >= iou_threshold - ROUNDING)
     verdict = np.full(len(hit), WRONG, np.int8)
     hits = np.flatnonzero(hit)
     _, first = np.unique(ranking.object[hits], return_index=True)
@@ -162,7 +166,7 @@ def judge_images(
     Args:
         detections: One an image.
         truths: One an image, in the same order.
-        iou_threshold: Least overlap, inclusive.
+        iou_threshold: Least overlap, inclusive (up to rounding: 1e-6).
 
     Returns:
         For each image the verdicts, shape (D,), int8, and which object of that image each detection is about, shape
@@ -171,7 +175,9 @@ def judge_images(
     ranking, objects = rank(detections, truths)
     verdict = judge(ranking, objects, iou_threshold)
     start = np.cumsum([0, *(len(truth.labels) for truth in truths)], dtype=np.int64)
-    about = np.where(ranking.iou >= iou_threshold, ranking.object - start[ranking.image], -1)
+    about = np.where(
+        ranking.iou >= iou_threshold - ROUNDING, ranking.object - start[ranking.image], -1
+    )
     order = np.lexsort((ranking.index, ranking.image))
     verdict, about = verdict[order], about[order]
     ends = np.cumsum([len(found.labels) for found in detections], dtype=np.int64)

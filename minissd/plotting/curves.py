@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from minissd.errors import check
 from minissd.evaluation.average_precision import RECALL_POINTS, envelope
 from minissd.evaluation.results import ClassResult, Evaluation
-from minissd.plotting.grid import new_figure
+from minissd.plotting.grid import new_figure, set_title
 from minissd.plotting.style import CURVE_DASHES, CURVES, MEASURE, NORMAL, QUIET, SMALL, WIDTH
 
 MEASURES = ("mean_ap", "mAP", "map")
@@ -61,46 +61,44 @@ def precision_recall_figure(evaluation: Evaluation, heading: str | None = None) 
     """Show the precision-recall curve of each class, and of all classes in one ranking, a small panel each.
 
     The thin line is the curve; the points are the eleven at which the 11-point method reads it, or the filled steps the
-    area that the all-point method measures. The legend of each panel has its AP.
+    area that the all-point method measures. The legend of each panel has its AP, the brackets the number of objects.
 
     Args:
         evaluation: From `minissd.evaluation.evaluate`.
         heading: Line above all; None for the mean and the settings.
     """
-    results = {"all classes in one ranking": evaluation.pooled, **evaluation.per_class}
-    if len(evaluation.per_class) == 1:
-        results = dict(evaluation.per_class)
-    columns = min(len(results), 5 if len(results) > 12 else 4 if len(results) > 6 else 3)
-    n_rows = math.ceil(len(results) / columns)
-    side = (WIDTH - 0.65 - 0.15) / columns - 0.14
-    side = min(side, 3.6)
-    left = (WIDTH - columns * (side + 0.14)) / 2 + 0.22
-    height = 0.5 + n_rows * (side + 0.32) + 0.45
-    figure = new_figure(height)
-    method = evaluation.settings["method"]
-    for number, (name, result) in enumerate(results.items()):
-        row, column = divmod(number, columns)
-        bottom = height - 0.5 - (row + 1) * (side + 0.32) + 0.02
-        place = (
-            (left + column * (side + 0.14)) / WIDTH,
-            bottom / height,
-            side / WIDTH,
-            side / height,
-        )
-        axes = figure.add_axes(place)
-        _draw_precision_recall(axes, result, str(method))
-        room = int(side * 72 / (SMALL * 0.55))
-        axes.set_title(
-            name if len(name) <= room else name[: room - 1] + "…",
-            fontsize=SMALL,
-            pad=3,
-            parse_math=False,
-        )
-        axes.tick_params(labelleft=column == 0, labelbottom=number + columns >= len(results))
-    figure.supxlabel("recall", fontsize=SMALL + 0.5, y=0.12 / height, va="bottom")
-    figure.supylabel("precision", fontsize=SMALL + 0.5, x=(left - 0.48) / WIDTH)
+    results = dict(evaluation.per_class)
+    if len(results) > 1:
+        results = {"all classes": evaluation.pooled, **results}
+    figure, panels = _squares(len(results))
+    for axes, (name, result) in zip(panels, results.items()):
+        _draw_precision_recall(axes, result, str(evaluation.settings["method"]))
+        set_title(axes, f"{name} ({result.n_objects:,})")
     _heading(figure, heading or _settings_line(evaluation))
     return figure
+
+
+def _squares(n_panels: int) -> tuple[Figure, list[Axes]]:
+    """Return square panels in rows, with numbers only along the left and the lower side."""
+    columns = min(n_panels, 5 if n_panels > 12 else 4 if n_panels > 6 else 3)
+    n_rows = math.ceil(n_panels / columns)
+    head, foot, left, gap, title = 0.4, 0.48, 0.62, 0.14, 0.3  # inches
+    side = min((WIDTH - left - 0.15) / columns - gap, 3.6)
+    left = max(left, (WIDTH - columns * (side + gap)) / 2)
+    height = head + n_rows * (side + title) + foot
+    figure = new_figure(height)
+    panels = []
+    for number in range(n_panels):
+        row, column = divmod(number, columns)
+        x, y = left + column * (side + gap), height - head - (row + 1) * (side + title)
+        axes = figure.add_axes((x / WIDTH, y / height, side / WIDTH, side / height))
+        _plain(axes)
+        axes.tick_params(labelleft=column == 0, labelbottom=number + columns >= n_panels)
+        panels.append(axes)
+    middle = (left + columns * (side + gap) / 2) / WIDTH
+    figure.supxlabel("recall", fontsize=SMALL + 0.5, x=middle, y=0.1 / height, va="bottom")
+    figure.supylabel("precision", fontsize=SMALL + 0.5, x=(left - 0.5) / WIDTH)
+    return figure, panels
 
 
 def _series(rows: Sequence[Mapping[str, object]], x: str, key: str) -> Series:
@@ -135,6 +133,7 @@ def _stacked(heights: list[float], x: str, heading: str | None) -> tuple[Figure,
         y -= gap
     panels[-1].set_xlabel(x, fontsize=SMALL + 0.5)
     panels[-1].margins(x=0.02)
+    panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
     panels[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     if heading:
         _heading(figure, heading)
@@ -198,13 +197,12 @@ def _running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _draw_precision_recall(axes: Axes, result: ClassResult, method: str) -> None:
-    _plain(axes)
     axes.set(xlim=(-0.02, 1.04), ylim=(-0.02, 1.06), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     if not result.n_objects:
         axes.text(0.5, 0.5, "no objects", ha="center", va="center", fontsize=SMALL, color=QUIET)
         return
     axes.plot(result.recall, result.precision, color=QUIET, linewidth=0.9, label="_curve")
-    label = f"AP {result.ap:.3f}, {result.n_objects:,} object{'s' * (result.n_objects != 1)}"
+    label = f"AP {result.ap:.3f}"
     if method == "11-point":
         best = envelope(result.recall, result.precision, RECALL_POINTS)
         axes.plot(
@@ -231,8 +229,8 @@ def _settings_line(evaluation: Evaluation) -> str:
     n_classes = len(evaluation.per_class) - len(evaluation.missing)
     mean = "-" if math.isnan(evaluation.mean_ap) else f"{evaluation.mean_ap:.3f}"
     return (
-        f"mean AP {mean} ({n_classes} classes, {known['method']}, IoU {known['iou_threshold']:g}, "
-        f"{known['images']:,} images)"
+        f"mean AP {mean} ({n_classes} class{'es' * (n_classes != 1)}, {known['method']}, "
+        f"IoU {known['iou_threshold']:g}, {known['images']:,} images); in brackets: objects"
     )
 
 

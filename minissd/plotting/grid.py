@@ -14,7 +14,7 @@ from minissd.plotting.boxes import legend_lines
 from minissd.plotting.style import DPI, NORMAL, SMALL, WIDTH, mark
 
 MARGIN, GAP, TITLE, LEGEND, HEAD = 0.12, 0.12, 0.27, 0.36, 0.36  # inches
-TALLEST = 1.35  # times its width: a taller picture is shown smaller
+TALLEST = 1.0  # times its width: a taller picture is shown smaller
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:

@@ -38,8 +38,8 @@ def annotate_photo(
     shown = shown[scores[shown] >= min_score]
     height, width = image.shape[:2]
     side = np.sqrt(width * height)
-    line = max(2, round(side * 0.005))
-    font = ImageFont.load_default(max(12.0, side * 0.026))
+    line = max(2, round(side * 0.006))
+    font = ImageFont.load_default(max(10.0, side * 0.026))
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
     pixels = np.clip(boxes[shown].astype(float), 0, 1) * [width, height, width, height]
@@ -83,7 +83,7 @@ def _labels(
 ) -> None:
     color = mark("detection").color
     ascent, descent = font.getmetrics()
-    pad = max(2, round(font.size * 0.2))
+    pad = max(2, round(font.size * 0.3))
     sizes = [(draw.textlength(text, font) + 2 * pad, ascent + descent + pad) for text in texts]
     places = place_labels(pixels, np.array(sizes).reshape(-1, 2), width, height)
     for text, place in reversed(list(zip(texts, places))):

@@ -61,7 +61,7 @@ def detections_figure(
 ) -> Figure:
     """Show what a detector found: right and wrong detections over the true objects, counted above each picture.
 
-    A true object has a label only where no shown detection names it rightly.
+    A true object has a label only where no shown detection names it.
 
     Args:
         images: Each of shape (H, W, 3), uint8, RGB.
@@ -77,7 +77,7 @@ def detections_figure(
     """
     panels = _panels(images, truths, detections, class_names, min_score, iou_threshold)
     legend = _legend_of(panels)
-    figure, all_axes = image_grid(images, 3 if len(images) > 2 else 2, legend, heading)
+    figure, all_axes = image_grid(images, _columns(len(images)), legend, heading)
     for axes, image, panel in zip(all_axes, images, panels):
         panel.draw(axes, image)
     return figure
@@ -94,7 +94,7 @@ def before_after_figure(
     best_before: int = 3,
     heading: str | None = None,
 ) -> Figure:
-    """Show the same pictures before and after training, one above the other, up to three pairs in a row.
+    """Show the same pictures before and after training, one above the other, at most three pairs side by side.
 
     An untrained network is sure of nothing: where none of its detections reaches the least score, the best few are
     drawn all the same, and the title says so.
@@ -115,7 +115,7 @@ def before_after_figure(
     """
     first = _panels(images, truths, before, class_names, min_score, iou_threshold, best_before)
     second = _panels(images, truths, after, class_names, min_score, iou_threshold)
-    columns = min(3, len(images))
+    columns = _columns(len(images))
     places: list[
         tuple[np.ndarray, _Panel, str] | None
     ] = []  # a row before, the row after, the next row before ...
@@ -129,6 +129,11 @@ def before_after_figure(
     for axes, (image, panel, word) in zip(all_axes, filter(None, places)):
         panel.draw(axes, image, word)
     return figure
+
+
+def _columns(n_images: int) -> int:
+    """Return how many panels go side by side: at most three, and the rows as equal as can be."""
+    return -(-n_images // max(1, -(-n_images // 3)))
 
 
 class _Panel:
@@ -170,14 +175,15 @@ def _panels(
         note = None
         if not len(shown) and fallback and len(order):
             shown = order[:fallback]
-            note = f"no score reaches {min_score:g} (best {len(shown)} shown)"
+            note = f"best {len(shown)}, all below {min_score:g}"
         panel = _Panel()
         for row in shown:
             text = label_text(class_names, labels[row], scores[row])
             panel.add(boxes[row], text, MARK_OF_VERDICT[int(verdicts[row])])
-        right = shown[verdicts[shown] == RIGHT]
-        _add_truth(panel, truth, set(about[right].tolist()), class_names)
-        panel.title = note or _score_line(truth, len(right), panel.marks.count("wrong"))
+        named = about[shown[verdicts[shown] != WRONG]]
+        n_right, n_wrong = panel.marks.count("right"), panel.marks.count("wrong")
+        _add_truth(panel, truth, set(named.tolist()), class_names)
+        panel.title = note or _score_line(truth, n_right, n_wrong)
         panels.append(panel)
     return panels
 
@@ -195,7 +201,11 @@ def _score_line(truth: Truth, n_right: int, n_wrong: int) -> str:
 
 
 def _difficult(truth: Truth) -> np.ndarray:
-    return np.zeros(len(truth.labels), bool) if truth.difficult is None else truth.difficult
+    return (
+        np.zeros(len(truth.labels), bool)
+        if truth.difficult is None
+        else np.asarray(truth.difficult, bool)
+    )
 
 
 def _legend_of(panels: list[_Panel]) -> list[str]:

@@ -1,7 +1,7 @@
 """One visual language for every picture: a colour has one meaning, wherever it appears.
 
 The colours are those of Okabe and Ito, which stay apart under the common kinds of colour blindness; curves, which are
-not boxes, use others. A line pattern or a word always says the same as the colour.
+not boxes, use others. What is right and what is wrong differs by line pattern too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Mark(NamedTuple):
     words: str
 
 
-SOLID, DASHED, DOTTED = "solid", (0, (4, 2)), (0, (1.2, 1.2))
+SOLID, DASHED, DOTTED, DASH_DOT = "solid", (0, (4, 2)), (0, (1.2, 1.2)), (0, (7, 1.5, 1.5, 1.5))
 
 MARKS: dict[str, Mark] = {
     "object": Mark("#F0E442", DASHED, "object (truth)"),
@@ -34,7 +34,7 @@ MARKS: dict[str, Mark] = {
     "negative": Mark("#CC79A7", SOLID, "mined negative"),
     "detection": Mark("#56B4E9", SOLID, "detection"),
     "right": Mark("#009E73", SOLID, "right detection"),
-    "wrong": Mark("#D55E00", SOLID, "wrong detection"),
+    "wrong": Mark("#D55E00", DASH_DOT, "wrong detection"),
 }
 
 CURVES = (

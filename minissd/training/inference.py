@@ -66,7 +66,21 @@ def evaluate_dataset(
         progress: Show a progress bar.
     """
     found, truths = detect_dataset(detector, dataset, batch_size, workers, progress)
-    return evaluate(found, truths, detector.class_names, method=method)
+    spec = detector.model.spec
+    details = {
+        "image_size": spec.image_size,
+        "nms_iou": spec.nms_iou,
+        "candidates_per_class": spec.candidates_per_class,
+        "max_detections": spec.max_detections,
+    }
+    return evaluate(
+        found,
+        truths,
+        detector.class_names,
+        method=method,
+        score_floor=spec.score_floor,
+        details=details,
+    )
 
 
 class Subset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from minissd.errors import InputError
@@ -26,11 +27,12 @@ class MetricsLog:
         write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     def append(self, **row: float | int | None) -> None:
-        """Add one row and write it at once.
+        """Add one row and write it at once; what is not finite becomes null, since JSON has no nan.
 
         Raises:
             InputError: It cannot be written.
         """
+        row = {k: v if v is None or math.isfinite(v) else None for k, v in row.items()}
         self.rows.append(row)
         try:
             with self.path.open("a", encoding="utf-8") as file:
