@@ -6,6 +6,7 @@ line shows as one line with exit code 2.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 
@@ -49,7 +50,11 @@ def check_shape(array: Any, expected: tuple[int | str | None, ...], argument: st
 
 def check_positive_int(value: Any, argument: str, minimum: int = 1) -> int:
     """Return `value` as an int; raise a `ValueError` unless it is a whole number of at least `minimum`."""
-    whole = isinstance(value, int) or hasattr(value, "__index__")
-    check(whole and not isinstance(value, bool), argument, "a whole number", value)
-    check(int(value) >= minimum, argument, f"at least {minimum}", value)
-    return int(value)
+    is_truth = isinstance(value, bool) or getattr(value, "dtype", None) == bool  # NumPy's own too
+    try:
+        number = None if is_truth else operator.index(value)
+    except TypeError:
+        number = None
+    check(number is not None, argument, "a whole number", value)
+    check(number >= minimum, argument, f"at least {minimum}", value)
+    return number

@@ -11,23 +11,26 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minissd.backend import Array, array_module
-from minissd.errors import check_positive_int
+from minissd.errors import check, check_positive_int
 from minissd.machine import usable_cpus
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 ENVIRONMENT = "MINISSD_THREADS"
-BLOCK_BYTES = 2**21  # of working memory at a time: about one core's level-2 cache
+BLOCK_BYTES = 2**20  # of working memory at a time: a core's level-2 cache
 SMALL_BYTES = 2**17  # a batch that needs no more is done sooner than a thread is woken
 LEAST_BLOCKS = 4  # of a batch, so that small maps too are shared out
+
+_inside_job: ContextVar[bool] = ContextVar("_inside_job", default=False)
 
 
 class _Team:
@@ -45,13 +48,26 @@ class _Team:
         with self.lock:
             self.calls += 1
             if self.calls == 1:
+                self._free_control()
                 self.hold = self.blas.limit(limits=1, user_api="blas")
 
     def __exit__(self, *_error: object) -> None:
         with self.lock:
             self.calls -= 1
             if self.calls == 0:
+                self._free_control()
                 self.hold.restore_original_limits()
+                self._free_control()
+
+    def _free_control(self) -> None:
+        """Let the present thread set BLAS's threads.
+
+        From version 3.8 on threadpoolctl obeys one thread only, the first that ever set them, and says nothing to the
+        others; but the last call out may be another thread's than the first one in.
+        """
+        for library in self.blas.lib_controllers:
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
 
 
 _team: _Team | None = None
@@ -62,8 +78,17 @@ def _get_team() -> _Team:
     global _team
     with _team_lock:
         if _team is None:
-            _team = _Team(int(os.environ.get(ENVIRONMENT) or usable_cpus()))
+            _team = _Team(_starting_count())
         return _team
+
+
+def _starting_count() -> int:
+    text = os.environ.get(ENVIRONMENT, "").strip()
+    if not text:
+        return usable_cpus()
+    sound = text.isdecimal() and int(text) > 0
+    check(sound, f"environment variable {ENVIRONMENT}", "a whole number of at least 1", text)
+    return int(text)
 
 
 def set_threads(count: int) -> None:
@@ -88,18 +113,31 @@ def run_blocks(function: Callable[[Job], Result], jobs: Sequence[Job]) -> list[R
     """Call a function for every job, on all threads, and return the results in the order of the jobs.
 
     Args:
-        function: Must only write where no other job reads or writes, and must not call `run_blocks` itself.
+        function: Must only write where no other job reads or writes. It sees the caller's context variables, among
+            them NumPy's floating-point error state; if it calls `run_blocks` itself, those jobs stay on its thread.
         jobs: Blocks of the computation, for example slices of a batch.
 
     Returns:
-        One result a job. An exception of a job is raised here; BLAS has its threads back by then.
+        One result a job. The exception of the first job that failed is raised here; by then no job is running any
+        more and BLAS has its threads back.
     """
     team = _get_team()
-    if team.pool is None or len(jobs) == 1:
+    if team.pool is None or len(jobs) <= 1 or _inside_job.get():
         with team:
             return [function(job) for job in jobs]
     with team:
-        return list(team.pool.map(function, jobs))
+        futures = [team.pool.submit(copy_context().run, _run_job, function, job) for job in jobs]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+            wait(futures)
+
+
+def _run_job(function: Callable[[Job], Result], job: Job) -> Result:
+    _inside_job.set(True)  # in a copy of the caller's context, which ends with the job
+    return function(job)
 
 
 def over_batch(
@@ -120,6 +158,6 @@ def over_batch(
         return [function(slice(0, n))]
     need = bytes_per_item or 3 * x.nbytes // max(1, n)
     if need * n <= SMALL_BYTES:
-        return [function(slice(0, n))]
+        return run_blocks(function, [slice(0, n)])
     step = max(1, min(BLOCK_BYTES // max(1, need), -(-n // LEAST_BLOCKS)))
     return run_blocks(function, [slice(i, min(i + step, n)) for i in range(0, n, step)])

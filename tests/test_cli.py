@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 
@@ -94,7 +95,8 @@ def test_shapes_then_check(capsys, tmp_path):
     code, out, _ = run(capsys, "check-dataset", tmp_path / "s", "--out", tmp_path / "nine.png")
     assert code == 0
     assert "9" in out
-    assert Image.open(tmp_path / "nine.png").size[0] > 500
+    with Image.open(tmp_path / "nine.png") as page:
+        assert page.size[0] > 500
 
 
 def test_info_of_a_trained_network(capsys, trained):
@@ -121,8 +123,9 @@ def test_detect_takes_files_folders_and_patterns(capsys, trained, tiny_shapes, t
     album = tmp_path / "album"
     album.mkdir()
     for i, path in enumerate(pictures):
-        Image.open(path).save(album / f"{i}.png")
-    Image.open(pictures[0]).save(tmp_path / "0.jpg")
+        with Image.open(path) as image:
+            image.save(album / f"{i}.png")
+    shutil.copy(pictures[0], tmp_path / "0.jpg")
     code, out, _ = run(
         capsys, "detect", album, tmp_path / "*.jpg", album / "1.png", "--weights", trained,
         "--out", tmp_path / "found", "--min-score", 0.0,
@@ -264,7 +267,7 @@ def test_a_picture_of_a_billion_pixels(capsys, trained, tmp_path):
     Image.new("1", (40_000, 40_000)).save(path)
     line = error_of(capsys, "detect", path, "--weights", trained, "--out", tmp_path / "found")
     assert "huge.png" in line
-    assert "40000 x 40000" in line.replace(",", "")
+    assert "1,600,000,000 pixels are over the limit" in line
 
 
 def test_a_checkpoint_of_another_model(capsys, trained, tmp_path):

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which network."""
     parser.add_argument("--image-size", type=int, default=160, help="side of the square input")
     parser.add_argument("--classes", type=int, default=6, help="number of object classes")
-    parser.add_argument("--width", type=int, default=16, help="channels of the first layer")
+    parser.add_argument("--width", type=int, default=32, help="channels of the first layer")
     parser.add_argument("--weights", help="a checkpoint or run folder, instead of the above")
 
 

@@ -18,14 +18,25 @@ import dataclasses
 from pathlib import Path
 
 from minissd.commands.common import add_device, class_list
+from minissd.datasets.augment import AUGMENTATIONS
 from minissd.errors import InputError
-from minissd.training.config import AUGMENTATIONS, OPTIMIZERS, TrainConfig
+from minissd.training.config import OPTIMIZERS, TrainConfig
 
 DEFAULTS = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Data, network, training, output."""
+    _add_data(parser)
+    _add_training(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", help="run folder (runs/NAME of the data set where not given)")
+    output.add_argument(
+        "--resume", metavar="RUN", help="run folder to go on with; its settings hold"
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument("data", nargs="?", help="folder in VOC layout (not with --resume)")
     data.add_argument("--split", default=DEFAULTS["split"], help="image set to train on")
@@ -57,6 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", type=int, default=DEFAULTS["workers"], help="threads that load pictures"
     )
 
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("network")
     network.add_argument(
         "--image-size",
@@ -97,12 +110,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--eval-every", type=int, default=0, help="epochs between evaluations (0: only at the end)"
     )
     add_device(train)
-
-    output = parser.add_argument_group("output")
-    output.add_argument("--out", help="run folder (runs/NAME of the data set where not given)")
-    output.add_argument(
-        "--resume", metavar="RUN", help="run folder to go on with; its settings hold"
-    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -38,6 +38,7 @@ from minissd.datasets.windows import (
 from minissd.errors import check, check_positive_int
 
 __all__ = [
+    "AUGMENTATIONS",
     "Augment",
     "Expansion",
     "Patches",
@@ -50,6 +51,9 @@ __all__ = [
     "resize",
     "resize_image",
 ]
+
+
+AUGMENTATIONS = ("paper", "light", "flip", "none")  # what `Augment.named` knows
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,12 @@ class Augment:
 
     @classmethod
     def named(cls, name: str, size: int) -> Augment | Resize:
-        """Return a transform by name: paper (everything), light (patches and flips) or none (resize only)."""
-        check(name in ("paper", "light", "none"), "augment", "paper | light | none", name)
+        """Return a transform by name: paper (everything), light (patches and flips), flip, or none (resize only)."""
+        check(name in AUGMENTATIONS, "augment", " | ".join(AUGMENTATIONS), name)
         if name == "none":
             return Resize(size)
+        if name == "flip":
+            return cls(size, photometric=None, expand=None, crop=None)
         return cls(size) if name == "paper" else cls(size, photometric=None, expand=None)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:

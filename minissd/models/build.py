@@ -10,18 +10,19 @@ from minissd.models.spec import minissd_spec
 from minissd.models.ssd import SSD
 
 SMALLEST, LARGEST = 96, 320
+MATCH_IOU = 0.4  # looser than the paper's 0.5: twice the positives to learn from in a short training
 
 
 def small_map_sizes(image_size: int) -> tuple[int, ...]:
-    """Return the sides of the small SSD's five maps: image / 8, / 16, ... / 128, rounded up at each halving."""
-    sizes = [image_size]
-    for _ in range(7):
-        sizes.append((sizes[-1] + 1) // 2)  # a 3x3 convolution of stride 2 and padding 1
-    return tuple(sizes[3:])
+    """Return the sides of the small SSD's five maps: image / 8, / 16, ... / 128, rounded up at each step."""
+    sizes = [(image_size + 3) // 4]  # the first layer: 7x7, stride 4, padding 3
+    for _ in range(5):
+        sizes.append((sizes[-1] + 1) // 2)  # 3x3, stride 2, padding 1
+    return tuple(sizes[1:])
 
 
 def build_minissd(
-    n_object_classes: int, image_size: int, rng: np.random.Generator, width: int = 16
+    n_object_classes: int, image_size: int, rng: np.random.Generator, width: int = 32
 ) -> SSD:
     """Build the small SSD with fresh weights.
 
@@ -36,5 +37,11 @@ def build_minissd(
     """
     check_positive_int(n_object_classes, "n_object_classes")
     check(SMALLEST <= image_size <= LARGEST, "image_size", f"{SMALLEST} to {LARGEST}", image_size)
-    spec = minissd_spec(image_size, small_map_sizes(image_size), n_object_classes)
+    spec = minissd_spec(
+        image_size,
+        small_map_sizes(image_size),
+        n_object_classes,
+        match_iou=MATCH_IOU,
+        negative_iou=MATCH_IOU,
+    )
     return SSD(spec, small_trunk(rng, width), rng)

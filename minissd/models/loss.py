@@ -17,10 +17,17 @@ from minissd.nn.losses import smooth_l1, softmax_cross_entropy
 
 
 class Targets(NamedTuple):
-    """What every default box should answer: labels (N, K) int64, 0 background; offsets (N, K, 4)."""
+    """What every default box should answer.
+
+    Attributes:
+        labels: (N, K) int64, 0 for background.
+        offsets: (N, K, 4), 0 for background.
+        candidates: (N, K) bool, the background boxes that may be mined as negatives; None for all.
+    """
 
     labels: Array
     offsets: Array
+    candidates: Array | None = None
 
 
 class MultiBoxResult(NamedTuple):
@@ -64,6 +71,7 @@ def make_targets(
     n, k = len(boxes), len(default_centers)
     target_labels = xp.zeros((n, k), np.int64)
     target_offsets = xp.zeros((n, k, 4), default_centers.dtype)
+    candidates = xp.ones((n, k), bool)
     for i, (image_boxes, image_labels) in enumerate(zip(boxes, labels)):
         if len(image_boxes) == 0:
             continue  # every box is background
@@ -75,7 +83,8 @@ def make_targets(
         target_labels[i] = xp.where(matched, classes[nearest], 0)
         offsets = encode(objects[nearest], default_centers, spec.center_scale, spec.size_scale)
         target_offsets[i] = xp.where(matched[:, None], offsets, 0)
-    return Targets(target_labels, target_offsets)
+        candidates[i] = ~matched & (found.iou < spec.negative_iou)
+    return Targets(target_labels, target_offsets, candidates)
 
 
 def multibox_loss(
@@ -112,7 +121,9 @@ def multibox_loss(
     losses, d_scores = losses.reshape(n, k), d_scores.reshape(n, k, n_classes)
     positives = targets.labels > 0
     if mined is None:
-        mined = mine_hard_negatives(losses, positives, negative_ratio, min_negatives)
+        mined = mine_hard_negatives(
+            losses, positives, negative_ratio, min_negatives, targets.candidates
+        )
     n_positives = positives.sum()
     norm = (1 / xp.maximum(n_positives, 1)).astype(scores.dtype)
 

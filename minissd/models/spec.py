@@ -31,6 +31,8 @@ class DetectorSpec:
         integer_sizes: Whether sizes of default boxes are cut down to whole pixels, as Caffe's layer does.
         matching: Rule by which objects get default boxes; see `match`.
         match_iou: IoU from which a default box is matched anyway.
+        negative_iou: Unmatched default boxes that overlap an object by at least this are ignored: they are too much of
+            an object to be taught as background (Caffe: neg_overlap; at 0.5 = match_iou there are none).
         center_scale, size_scale: Divisors of the offsets (Caffe: variances).
         size_clamp: Largest decoded log(w / default w); None: no limit in practice.
         clip_before_nms: Whether boxes are clipped to the image before NMS, not after it.
@@ -52,6 +54,7 @@ class DetectorSpec:
     integer_sizes: bool = False
     matching: str = "one-to-one"
     match_iou: float = 0.5
+    negative_iou: float = 0.5
     center_scale: float = 0.1
     size_scale: float = 0.2
     size_clamp: float | None = None

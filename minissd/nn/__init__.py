@@ -7,6 +7,7 @@ from minissd.nn.layer import Layer, Parameter, Sequential
 from minissd.nn.linear import Linear
 from minissd.nn.norm import BatchNorm2d, L2Normalize
 from minissd.nn.pool import GlobalAvgPool, MaxPool2d
+from minissd.nn.residual import Residual
 
 __all__ = [
     "BatchNorm2d",
@@ -20,5 +21,6 @@ __all__ = [
     "Parameter",
     "ReLU",
     "ReLU6",
+    "Residual",
     "Sequential",
 ]

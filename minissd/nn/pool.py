@@ -67,7 +67,7 @@ class MaxPool2d(Layer):
         for cell in range(1, self._n_cells):
             seen = framed[self._window(cell, out_h, out_w)]
             better = seen > y  # strictly: of equal pixels the first one wins
-            winner[better] = cell
+            xp.copyto(winner, cell, where=better)  # a mask as an index would make a GPU wait
             xp.maximum(y, seen, out=y)
         self._winner, self._input_shape, self._framed_shape = winner, x.shape, framed.shape
         return y

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
 from minissd.errors import check, check_shape
 from minissd.plotting.labels import place_labels
@@ -122,7 +123,7 @@ def _draw_texts(
     """Write the labels; `size` is the font's in pixels of the image, of which each is `points` points wide."""
     rows = [row for row, text in enumerate(texts) if text]
     pad = 0.22 * size
-    sizes = [(_text_width(texts[row], size) + 2 * pad, size * 1.3) for row in rows]
+    sizes = [(_unit_width(texts[row]) * size + 2 * pad, size * 1.3) for row in rows]
     height, width = axes.get_ylim()[0], axes.get_xlim()[1]
     places = place_labels(pixels[rows], np.array(sizes).reshape(-1, 2), width, height)
     for row, place in zip(rows, places):
@@ -141,6 +142,9 @@ def _draw_texts(
         text.set_parse_math(False)  # a class may be called "$"
 
 
-def _text_width(text: str, size: float) -> float:
-    path = TextPath((0, 0), text.replace("$", "S"), size=size, prop=FontProperties())
-    return max(path.get_extents().width, 0.0)
+@lru_cache(maxsize=2048)
+def _unit_width(text: str) -> float:
+    """Return the width of a text in letters of size 1, of which a width at any size is a multiple."""
+    size = 100.0
+    prop = FontProperties(size=size)
+    return text_to_path.get_text_width_height_descent(text, prop, ismath=False)[0] / size

@@ -17,6 +17,9 @@ from minissd.plotting.boxes import draw_boxes
 from minissd.plotting.grid import image_grid, set_title
 from minissd.plotting.photo import label_text
 
+MOST_DRAWN = (
+    30  # detections in one picture: more would hide it, and an untrained network has hundreds
+)
 MARK_OF_VERDICT = {RIGHT: "right", WRONG: "wrong", IGNORED: "ignored"}
 
 
@@ -61,7 +64,8 @@ def detections_figure(
 ) -> Figure:
     """Show what a detector found: right and wrong detections over the true objects, counted above each picture.
 
-    A true object has a label only where no shown detection names it.
+    A true object has a label only where no drawn detection names it. Of more than 30 detections in a picture the best
+    scored 30 are drawn; the title counts them all, and says how many are drawn.
 
     Args:
         images: Each of shape (H, W, 3), uint8, RGB.
@@ -97,7 +101,7 @@ def before_after_figure(
     """Show the same pictures before and after training, one above the other, at most three pairs side by side.
 
     An untrained network is sure of nothing: where none of its detections reaches the least score, the best few are
-    drawn all the same, and the title says so.
+    drawn all the same, and the title says so. Of more than 30 the best are drawn, as in `detections_figure`.
 
     Args:
         images: Each of shape (H, W, 3), uint8, RGB.
@@ -176,14 +180,16 @@ def _panels(
         if not len(shown) and fallback and len(order):
             shown = order[:fallback]
             note = f"best {len(shown)}, all below {min_score:g}"
+        drawn = shown[:MOST_DRAWN]
         panel = _Panel()
-        for row in shown:
+        for row in drawn:
             text = label_text(class_names, labels[row], scores[row])
             panel.add(boxes[row], text, MARK_OF_VERDICT[int(verdicts[row])])
-        named = about[shown[verdicts[shown] != WRONG]]
-        n_right, n_wrong = panel.marks.count("right"), panel.marks.count("wrong")
+        named = about[drawn[verdicts[drawn] != WRONG]]
         _add_truth(panel, truth, set(named.tolist()), class_names)
-        panel.title = note or _score_line(truth, n_right, n_wrong)
+        panel.title = note or _score_line(truth, verdicts[shown])
+        if len(drawn) < len(shown):
+            panel.title += f", {len(drawn)} drawn"
         panels.append(panel)
     return panels
 
@@ -194,8 +200,9 @@ def _add_truth(panel: _Panel, truth: Truth, named: set[int], class_names: Sequen
         panel.add(box, text, "ignored" if difficult else "object")
 
 
-def _score_line(truth: Truth, n_right: int, n_wrong: int) -> str:
+def _score_line(truth: Truth, verdicts: np.ndarray) -> str:
     n_objects = int((~_difficult(truth)).sum())
+    n_right, n_wrong = int((verdicts == RIGHT).sum()), int((verdicts == WRONG).sum())
     found = f"{n_right} of {n_objects} found" if n_objects else "nothing to find"
     return f"{found}, {n_wrong} wrong" if n_wrong else found
 

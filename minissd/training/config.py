@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from minissd.datasets.augment import AUGMENTATIONS
 from minissd.errors import InputError, check, check_positive_int
 
 OPTIMIZERS = ("sgd", "adamw")
-AUGMENTATIONS = ("paper", "light", "none")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TrainConfig:
         warmup: Steps over which the learning rate rises.
         weight_decay: Of the weights (not of biases and normalisation).
         clip_norm: Longest gradient allowed, over all parameters (0: no limit).
-        augment: paper (the full recipe), light (crops and flips only) or none.
+        augment: paper (the full recipe), light (crops and flips), flip or none.
         negative_ratio: Mined negatives to positives.
         seed: Of weights, order and augmentation.
         workers: Threads that load images.
@@ -47,7 +47,7 @@ class TrainConfig:
     classes: tuple[str, ...] = ()
     skip_empty: bool = False
     image_size: int = 160
-    width: int = 16
+    width: int = 32
     epochs: int = 8
     batch_size: int = 32
     optimizer: str = "sgd"
