@@ -1,16 +1,20 @@
-# make demo   train a small SSD on generated pictures, evaluate it, draw what it sees
-# make test   lint and every test
-# Both first create .venv and install into it; the second time that takes no time.
+# make demo         train a small SSD on generated pictures, evaluate it, draw what it sees
+# make test         lint and every test
+# make test-oldest  every test with the oldest versions of all packages (Python 3.11 or 3.12)
+# The first two create .venv and install into it, the last one .venv-oldest; the second time that takes no time.
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
-  PY := .venv/Scripts/python.exe
+  BIN := Scripts/python.exe
 else
-  PY := .venv/bin/python
+  BIN := bin/python
 endif
+PY := .venv/$(BIN)
 STAMP := .venv/.installed
+OLDEST_PY := .venv-oldest/$(BIN)
+OLDEST_STAMP := .venv-oldest/.installed
 
-.PHONY: demo test lint install clean help
+.PHONY: demo test test-oldest lint install clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -33,5 +37,15 @@ lint: $(STAMP)
 test: lint
 	$(PY) -m pytest
 
+$(OLDEST_STAMP): pyproject.toml requirements-oldest.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 13) else f"The oldest versions exist for Python 3.11 and 3.12; {sys.executable} is {v[0]}.{v[1]}. Name another one: make test-oldest PYTHON=python3.12")'
+	test -x $(OLDEST_PY) || $(PYTHON) -m venv .venv-oldest
+	$(OLDEST_PY) -m pip install --quiet --disable-pip-version-check -r requirements-oldest.txt
+	$(OLDEST_PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(OLDEST_STAMP)
+
+test-oldest: $(OLDEST_STAMP)
+	$(OLDEST_PY) -m pytest
+
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest build *.egg-info .pytest_cache .ruff_cache .hypothesis

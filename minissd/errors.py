@@ -50,7 +50,7 @@ def check_shape(array: Any, expected: tuple[int | str | None, ...], argument: st
 
 def check_positive_int(value: Any, argument: str, minimum: int = 1) -> int:
     """Return `value` as an int; raise a `ValueError` unless it is a whole number of at least `minimum`."""
-    is_truth = isinstance(value, bool) or getattr(value, "dtype", None) == bool  # NumPy's own too
+    is_truth = isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool"  # NumPy's too
     try:
         number = None if is_truth else operator.index(value)
     except TypeError:

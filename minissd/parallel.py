@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 ENVIRONMENT = "MINISSD_THREADS"
 BLOCK_BYTES = 2**20  # of working memory at a time: a core's level-2 cache
-SMALL_BYTES = 2**17  # a batch that needs no more is done sooner than a thread is woken
+SMALL_BYTES = 2**19  # a batch that needs no more is done sooner than a thread is woken
 LEAST_BLOCKS = 4  # of a batch, so that small maps too are shared out
 
 _inside_job: ContextVar[bool] = ContextVar("_inside_job", default=False)
@@ -38,7 +38,7 @@ class _Team:
 
     def __init__(self, size: int):
         self.size = size
-        self.pool = ThreadPoolExecutor(size, thread_name_prefix="minissd") if size > 1 else None
+        self.pool = ThreadPoolExecutor(size - 1, thread_name_prefix="minissd") if size > 1 else None
         self.blas = ThreadpoolController()
         self.lock = threading.Lock()
         self.calls = 0  # under way; the first one in holds BLAS, the last one out lets go
@@ -118,26 +118,33 @@ def run_blocks(function: Callable[[Job], Result], jobs: Sequence[Job]) -> list[R
         jobs: Blocks of the computation, for example slices of a batch.
 
     Returns:
-        One result a job. The exception of the first job that failed is raised here; by then no job is running any
-        more and BLAS has its threads back.
+        One result a job. The exception of a job that failed is raised here; by then no job is running any more and
+        BLAS has its threads back.
     """
     team = _get_team()
     if team.pool is None or len(jobs) <= 1 or _inside_job.get():
         with team:
             return [function(job) for job in jobs]
+    results: list[Any] = [None] * len(jobs)
+    numbers = iter(range(len(jobs)))  # shared: whoever is free takes the next job
+
+    def work() -> None:
+        _inside_job.set(True)  # in a copy of the caller's context, which ends with the work
+        for number in numbers:
+            results[number] = function(jobs[number])
+
     with team:
-        futures = [team.pool.submit(copy_context().run, _run_job, function, job) for job in jobs]
+        helpers = [
+            team.pool.submit(copy_context().run, work)
+            for _ in range(min(team.size, len(jobs)) - 1)  # the caller is one of the team
+        ]
         try:
-            return [future.result() for future in futures]
+            copy_context().run(work)
         finally:
-            for future in futures:
-                future.cancel()
-            wait(futures)
-
-
-def _run_job(function: Callable[[Job], Result], job: Job) -> Result:
-    _inside_job.set(True)  # in a copy of the caller's context, which ends with the job
-    return function(job)
+            wait(helpers)
+        for helper in helpers:
+            helper.result()  # raises what a job raised
+    return results
 
 
 def over_batch(

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from plotting_cases import NAMES, A, B, colors, found, picture, rectangles, texts
 
 from minissd import plotting
 from minissd.errors import InputError
+from minissd.plotting.boxes import unit_width
 from minissd.plotting.labels import place_labels
 from minissd.plotting.style import MARKS, ink_on, rgb
 
@@ -74,6 +76,17 @@ def test_labels_do_not_cover_each_other_when_drawn():
         assert not any(one.overlaps(other) for other in extents[:i])
         assert axes.bbox.x0 - 1 <= one.x0
         assert one.x1 <= axes.bbox.x1 + 1
+
+
+@pytest.mark.parametrize("text", ["circle 0.87", "$i_1$ W", "Ärger", "i"])
+def test_a_label_has_the_width_that_was_reckoned_with(text):
+    axes = image_axes()
+    plotting.draw_boxes(axes, picture(), np.array([A]), [text])
+    (label,) = axes.texts
+    renderer = FigureCanvasAgg(axes.figure).get_renderer()
+    points, _, _ = renderer.get_text_width_height_descent(text, label.get_fontproperties(), False)
+    drawn = points * 72 / axes.figure.dpi / label.get_fontsize()
+    assert unit_width(text) == pytest.approx(drawn, rel=0.05, abs=0.1)
 
 
 def test_class_names_may_hold_signs_that_mean_mathematics():

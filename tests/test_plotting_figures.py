@@ -80,6 +80,20 @@ def test_detections_are_told_right_wrong_and_ignored():
     assert legend_words(figure) == [MARKS[w].words for w in ("object", "right", "wrong", "ignored")]
 
 
+def test_of_many_detections_the_best_are_drawn_and_all_are_counted(rng):
+    low = rng.uniform(0.5, 0.8, (40, 2))
+    many = found(A, *np.concatenate([low, low + 0.1], 1), scores=np.linspace(0.8, 0.4, 41))
+    objects = truth(A, B, labels=[1, 2])
+    after = plotting.before_after_figure([picture()], [objects], [found()], [many], NAMES).axes[1]
+    (axes,) = plotting.detections_figure([picture()], [objects], [many], NAMES).axes
+    assert axes.get_title() == "1 of 2 found, 40 wrong, 30 drawn"
+    assert after.get_title() == "after: 1 of 2 found, 40 wrong, 30 drawn"
+    marks = ["right", *["wrong"] * 29, "object", "object"]
+    assert colors(axes) == colors(after) == [MARKS[word].color for word in marks]
+    assert texts(axes)[::29] == ["cat 0.80", "cat 0.51"]
+    assert texts(axes)[30:] == ["dog"]
+
+
 def test_pictures_without_objects_or_detections_are_shown():
     truths, answers = [truth(), truth(A), truth()], [found(), found(), found(A)]
     figure = plotting.detections_figure([picture()] * 3, truths, answers, NAMES)

@@ -10,7 +10,8 @@ from minissd.models.spec import minissd_spec
 from minissd.models.ssd import SSD
 
 SMALLEST, LARGEST = 96, 320
-MATCH_IOU = 0.4  # looser than the paper's 0.5: twice the positives to learn from in a short training
+# Looser than the paper's 0.5: twice the positives to learn from, which counts in a short training.
+MATCH_IOU = 0.4
 
 
 def small_map_sizes(image_size: int) -> tuple[int, ...]:

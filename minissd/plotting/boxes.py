@@ -123,7 +123,7 @@ def _draw_texts(
     """Write the labels; `size` is the font's in pixels of the image, of which each is `points` points wide."""
     rows = [row for row, text in enumerate(texts) if text]
     pad = 0.22 * size
-    sizes = [(_unit_width(texts[row]) * size + 2 * pad, size * 1.3) for row in rows]
+    sizes = [(unit_width(texts[row]) * size + 2 * pad, size * 1.3) for row in rows]
     height, width = axes.get_ylim()[0], axes.get_xlim()[1]
     places = place_labels(pixels[rows], np.array(sizes).reshape(-1, 2), width, height)
     for row, place in zip(rows, places):
@@ -143,8 +143,8 @@ def _draw_texts(
 
 
 @lru_cache(maxsize=2048)
-def _unit_width(text: str) -> float:
-    """Return the width of a text in letters of size 1, of which a width at any size is a multiple."""
+def unit_width(text: str) -> float:
+    """Return the width of a text in letters of size 1; at another size it is that many times as wide."""
     size = 100.0
     prop = FontProperties(size=size)
     return text_to_path.get_text_width_height_descent(text, prop, ismath=False)[0] / size
