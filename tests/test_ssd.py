@@ -74,7 +74,7 @@ def batch(rng, model, n=2):
 def test_gradient_of_the_whole_network_and_its_loss(rng):
     """Every parameter tensor of trunk and heads, through the MultiBox loss with the mined set held fixed.
 
-    Batch norm is in training mode, and the maps that feed a head and the next segment sum both gradients. Five
+    Batch norm is in training mode, and the maps that feed a head and the next segment sum both gradients. Two
     elements of each tensor are sampled, in float64. The mined set is chosen again at both ends of each step, to show
     that holding it fixed hides nothing.
     """
@@ -106,7 +106,7 @@ def test_gradient_of_the_whole_network_and_its_loss(rng):
         flat, grad = parameter.value.reshape(-1), parameter.grad.reshape(-1)
         scale = np.abs(grad).max()
         assert scale > 0, f"{name} has no gradient"
-        for i in rng.choice(flat.size, min(5, flat.size), replace=False):
+        for i in rng.choice(flat.size, min(2, flat.size), replace=False):
             old = flat[i]
             flat[i] = old + step
             up = loss_now()

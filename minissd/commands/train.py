@@ -6,7 +6,7 @@ the settings, the metrics of every step, a checkpoint an epoch, plots, and the d
 after.
 
   python -m minissd shapes data/shapes
-  python -m minissd train data/shapes --epochs 8
+  python -m minissd train data/shapes --augment flip --epochs 4
   python -m minissd train data/VOC2007 --classes person,car,dog --eval-split test --out runs/three
   python -m minissd train --resume runs/three          goes on after Ctrl-C or a crash
 """

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from minissd.datasets.shapes_forms import SHAPE_CLASSES
 from minissd.datasets.shapes_scene import draw_scene
-from minissd.datasets.shapes_writing import ShapesParameters, write_pictures
+from minissd.datasets.shapes_writing import N_TEST, N_TRAINVAL, ShapesParameters, write_pictures
 from minissd.errors import InputError
 
 __all__ = ["SHAPE_CLASSES", "ShapesParameters", "Written", "draw_scene", "write_shapes"]
@@ -43,8 +43,8 @@ class Written(NamedTuple):
 
 def write_shapes(
     root: str | PathLike[str],
-    n_trainval: int = 2000,
-    n_test: int = 400,
+    n_trainval: int = N_TRAINVAL,
+    n_test: int = N_TEST,
     seed: int = 0,
     longest_side: int = 256,
     scale: tuple[float, float] = (0.08, 0.8),

@@ -23,6 +23,7 @@ from minissd.datasets.shapes_scene import Scene, SceneObject, compose
 from minissd.datasets.voc_xml import format_annotation
 from minissd.errors import check_positive_int
 
+N_TRAINVAL, N_TEST = 5500, 400  # pictures, where no number is given
 _VERSION = 1  # to be raised when the same seed no longer gives the same pictures
 _FEW = 250  # up to so many pictures are drawn sooner than processes are started
 # Width to height of the pictures, as cameras have it.
@@ -41,8 +42,8 @@ class ShapesParameters:
         scale: Least and greatest size of an object: root of its box's share of the picture's area.
     """
 
-    n_trainval: int = 2000
-    n_test: int = 400
+    n_trainval: int = N_TRAINVAL
+    n_test: int = N_TEST
     seed: int = 0
     longest_side: int = 256
     scale: tuple[float, float] = (0.08, 0.8)

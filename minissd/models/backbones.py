@@ -43,7 +43,7 @@ def residual_block(channels: int, rng: np.random.Generator) -> list[Layer]:
 
 
 def small_trunk(rng: np.random.Generator, width: int = 32) -> Trunk:
-    """Return minissd's own trunk: three residual blocks with batch norm, and three of SSD's extra maps.
+    """Return minissd's own trunk: residual blocks with batch norm, and three of SSD's extra maps.
 
     Made to learn from scratch on a CPU: batch norm and the detours of the residual blocks make it learn fast, and the
     first layer goes to a quarter of the side at once, because large maps cost most. An image of side S gives maps of
@@ -60,13 +60,14 @@ def small_trunk(rng: np.random.Generator, width: int = 32) -> Trunk:
     eighth += residual_block(wide, rng) + residual_block(wide, rng)
     sixteenth = conv_bn_relu(wide, widest, 3, 2, rng) + residual_block(widest, rng)
     segments = [Sequential(*eighth), Sequential(*sixteenth)]
-    segments += [extra_map(widest, wide, widest, rng) for _ in range(3)]
+    for _ in range(3):
+        segments.append(Sequential(*extra_map(widest, wide, widest, rng)))
     return Trunk(segments, [wide, widest, widest, widest, widest])
 
 
-def extra_map(in_channels: int, squeezed: int, channels: int, rng: np.random.Generator) -> Layer:
+def extra_map(
+    in_channels: int, squeezed: int, channels: int, rng: np.random.Generator
+) -> list[Layer]:
     """Return one of SSD's extra maps: 1x1 to fewer channels, then 3x3 of stride 2 (Liu et al. 2016, figure 2)."""
-    return Sequential(
-        *conv_bn_relu(in_channels, squeezed, 1, 1, rng),
-        *conv_bn_relu(squeezed, channels, 3, 2, rng),
-    )
+    squeeze = conv_bn_relu(in_channels, squeezed, 1, 1, rng)
+    return squeeze + conv_bn_relu(squeezed, channels, 3, 2, rng)

@@ -33,6 +33,8 @@ class MetricsLog:
             InputError: It cannot be written.
         """
         row = {k: v if v is None or math.isfinite(v) else None for k, v in row.items()}
+        if self.rows and self.rows[-1] == row:
+            return  # a finished run that is only evaluated again
         self.rows.append(row)
         try:
             with self.path.open("a", encoding="utf-8") as file:
