@@ -127,24 +127,29 @@ def run_blocks(function: Callable[[Job], Result], jobs: Sequence[Job]) -> list[R
             return [function(job) for job in jobs]
     results: list[Any] = [None] * len(jobs)
     numbers = iter(range(len(jobs)))  # shared: whoever is free takes the next job
+    context = copy_context()
 
     def work() -> None:
-        _inside_job.set(True)  # in a copy of the caller's context, which ends with the work
         for number in numbers:
-            results[number] = function(jobs[number])
+            results[number] = context.copy().run(_run_job, function, jobs[number])
 
     with team:
         helpers = [
-            team.pool.submit(copy_context().run, work)
+            team.pool.submit(work)
             for _ in range(min(team.size, len(jobs)) - 1)  # the caller is one of the team
         ]
         try:
-            copy_context().run(work)
+            work()
         finally:
             wait(helpers)
         for helper in helpers:
             helper.result()  # raises what a job raised
     return results
+
+
+def _run_job(function: Callable[[Job], Result], job: Job) -> Result:
+    _inside_job.set(True)  # in a copy of the caller's context, which ends with the job
+    return function(job)
 
 
 def over_batch(

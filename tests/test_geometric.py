@@ -251,7 +251,10 @@ def test_gray_is_not_an_object_colour():
         (lambda: augment.Resize(0), "size.*at least 1.*0"),
         (lambda: augment.Augment(9, mean=(1, 2)), "mean"),
         (lambda: augment.Augment(9, flip=-1), "flip.*0 to 1.*-1"),
-        (lambda: augment.Augment.named("full", 9), r"augment.*paper \| light \| none.*full"),
+        (
+            lambda: augment.Augment.named("full", 9),
+            r"augment.*paper \| light \| flip \| none.*full",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(make, message):

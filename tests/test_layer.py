@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minissd.backend import to_cpu
-from minissd.nn import BatchNorm2d, Conv2d, Dropout, Linear, ReLU, Sequential
+from minissd.nn import BatchNorm2d, Conv2d, Dropout, Linear, ReLU, Residual, Sequential
 
 
 def small_network(rng):
@@ -93,3 +93,15 @@ def test_moving_moves_gradients_and_buffers_too(xp, rng):
 def test_the_same_seed_gives_the_same_weights():
     states = [small_network(np.random.default_rng(8)).state() for _ in range(2)]
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_residual_adds_what_its_body_makes(xp, rng):
+    layer = Residual(Conv2d(3, 3, 3, padding=1, rng=rng)).to(xp)
+    x = rng.standard_normal((2, 4, 5, 3)).astype(np.float32)
+    y = to_cpu(layer.forward(xp.asarray(x)))
+    np.testing.assert_allclose(y, x + to_cpu(layer.body.forward(xp.asarray(x))), rtol=1e-6)
+
+
+def test_residual_refuses_a_body_that_changes_the_shape(rng):
+    with pytest.raises(ValueError, match="body"):
+        Residual(Conv2d(3, 4, 1, rng=rng)).forward(np.zeros((1, 2, 2, 3), np.float32))

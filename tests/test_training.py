@@ -153,11 +153,6 @@ def test_an_output_path_under_a_file_is_refused_before_training(tiny_shapes, tmp
             TrainingRun.start(tiny_config(tiny_shapes), folder, "cpu")
 
 
-def test_it_learns(uninterrupted):
-    losses = [r["loss"] for r in read_metrics(uninterrupted / "metrics.jsonl") if "loss" in r]
-    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:2])
-
-
 def test_a_loss_that_is_no_number_ends_the_run(tiny_shapes, tmp_path):
     config = tiny_config(tiny_shapes, lr=1e30, clip_norm=0.0, eval_split=None)
     run = TrainingRun.start(config, tmp_path / "run", "cpu")

@@ -24,6 +24,7 @@ from minissd.nn.linear import Linear
 from minissd.nn.losses import log_softmax, smooth_l1, softmax, softmax_cross_entropy
 from minissd.nn.norm import BatchNorm2d, L2Normalize
 from minissd.nn.pool import GlobalAvgPool, MaxPool2d
+from minissd.nn.residual import Residual
 
 MARGIN = 1e-2  # distance of inputs from kinks
 
@@ -202,6 +203,7 @@ def activation_cases(rng: np.random.Generator) -> list[Case]:
     """Return activations, whose inputs reach beyond all kinks, and layers in a row."""
     x = apart(rng.uniform(-3, 3, (2, 3, 4, 5)), (0.0,))
     wide = apart(rng.uniform(-3, 9, (2, 3, 4, 5)), (0.0, 6.0))
+    detour = Residual(Conv2d(3, 3, 3, padding=1, rng=rng), BatchNorm2d(3))
     tower = Sequential(
         Conv2d(2, 3, 3, padding=1, rng=rng), BatchNorm2d(3), Conv2d(3, 2, 1, rng=rng)
     )
@@ -209,6 +211,7 @@ def activation_cases(rng: np.random.Generator) -> list[Case]:
         LayerCase("ReLU", "both sides", ReLU(), x),
         LayerCase("ReLU6", "both sides and the middle", ReLU6(), wide),
         LayerCase("Sequential", "conv, batch norm, conv", tower, rng.standard_normal((2, 4, 3, 2))),
+        LayerCase("Residual", "conv, batch norm", detour, rng.standard_normal((2, 4, 3, 3))),
     ]
 
 
