@@ -273,12 +273,12 @@ def test_a_picture_of_a_billion_pixels(capsys, trained, tmp_path):
 def test_a_checkpoint_of_another_model(capsys, trained, tmp_path):
     loaded = load_checkpoint(trained)
     loaded.model = {name: a for name, a in loaded.model.items() if "heads.4" not in name}
-    loaded.model["other.weight"] = np.zeros(3, np.float32)
+    loaded.model |= {f"other.{i}": np.zeros(3, np.float32) for i in range(9)}
     save_checkpoint(tmp_path / "other.safetensors", loaded)
     line = error_of(capsys, "info", "--weights", tmp_path / "other.safetensors")
     assert "other.safetensors" in line
     assert "heads.4.weight is missing" in line
-    assert "other.weight is not in this model" in line
+    assert "other.1 is not in this model; and 7 more" in line
 
 
 def test_a_truncated_checkpoint(capsys, trained, tmp_path):

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from minissd.backend import DEVICES, resolve_device
-from minissd.errors import InputError
 from minissd.models.build import build_minissd
 from minissd.models.detector import Detector
-from minissd.training.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from minissd.training.checkpoint import Checkpoint, find_checkpoint, fit_state, load_checkpoint
 
 
 def class_list(text: str) -> tuple[str, ...]:
@@ -49,9 +48,6 @@ def open_detector(weights: str | Path, device: str = "auto") -> tuple[Detector, 
     model = build_minissd(
         len(checkpoint.class_names), config.image_size, np.random.default_rng(0), config.width
     )
-    try:
-        model.load_state(checkpoint.model)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
+    fit_state(model, checkpoint.model, path)
     model.to(resolve_device(device)).eval()
     return Detector(model, checkpoint.class_names), checkpoint

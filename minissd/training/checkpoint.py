@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 from minissd.errors import InputError
 from minissd.files import write_atomically
+from minissd.nn import Layer
 from minissd.training.config import TrainConfig
 
 FORMAT = "minissd-checkpoint-1"
@@ -120,3 +121,17 @@ def find_checkpoint(path: str | Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: there is no such checkpoint")
     return path
+
+
+def fit_state(model: Layer, state: dict[str, np.ndarray], source: str | Path) -> None:
+    """Load a state into a model.
+
+    Raises:
+        InputError: It is another model's state; the message names the file and the first few differences.
+    """
+    try:
+        model.load_state(state)
+    except ValueError as error:
+        faults = str(error).split("; ")
+        more = f"; and {len(faults) - 4} more" if len(faults) > 4 else ""
+        raise InputError(f"{source}: {'; '.join(faults[:4])}{more}") from error

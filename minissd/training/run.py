@@ -26,7 +26,7 @@ from minissd.evaluation.average_precision import Evaluation
 from minissd.files import make_folder, write_text
 from minissd.models.build import build_minissd
 from minissd.models.detector import Detector
-from minissd.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from minissd.training.checkpoint import Checkpoint, fit_state, load_checkpoint, save_checkpoint
 from minissd.training.config import TrainConfig
 from minissd.training.inference import Subset, detect_dataset, evaluate_dataset
 from minissd.training.metrics import MetricsLog
@@ -233,15 +233,3 @@ def open_data(config: TrainConfig) -> tuple[VocDataset, Subset | None]:
     eval_set = VocDataset(config.data, config.eval_split, train_set.known_classes, classes)
     eval_set.annotations()
     return train_set, Subset(eval_set, config.eval_limit)
-
-
-def fit_state(model: object, state: dict[str, np.ndarray], source: str | Path) -> None:
-    """Load a state into a model; an error names the file.
-
-    Raises:
-        InputError: It is another model's state.
-    """
-    try:
-        model.load_state(state)
-    except ValueError as error:
-        raise InputError(f"{source}: {error}") from error
