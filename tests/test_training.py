@@ -86,7 +86,7 @@ def test_stopped_and_resumed_equals_uninterrupted(tiny_shapes, tmp_path, stop_af
     def step_then_ctrl_c(batch):
         result = step(batch)
         if run.trainer.step_number == stop_after:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return result
 
     run.trainer.step = step_then_ctrl_c
@@ -210,6 +210,6 @@ def test_interruption_outside_a_run_is_not_swallowed(tiny_shapes, tmp_path):
     trainer = Trainer(run.trainer.model, config, 1)
     with pytest.raises(Interrupted):
         run_epochs(
-            trainer, run.loader, lambda *_: os.kill(os.getpid(), signal.SIGINT), lambda _: None
+            trainer, run.loader, lambda *_: signal.raise_signal(signal.SIGINT), lambda _: None
         )
     assert signal.getsignal(signal.SIGINT) is before

@@ -15,8 +15,12 @@ from minissd.training.checkpoint import Checkpoint, find_checkpoint, fit_state, 
 
 def class_list(text: str) -> tuple[str, ...]:
     """Turn "cat,dog" or the name of a text file with one class a line into class names."""
-    path = Path(text)
-    words = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    try:
+        words = Path(text).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text}: not a text file ({error})") from error
+    except (OSError, ValueError):  # no such file, or too long a name for one
+        words = text.split(",")
     names = tuple(word.strip() for word in words if word.strip())
     if not names:
         raise argparse.ArgumentTypeError(f"no class names in {text!r}")

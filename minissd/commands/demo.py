@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     """Draw, train, evaluate, tell."""
     from minissd.datasets.shapes import write_shapes
     from minissd.datasets.shapes_writing import N_TEST, N_TRAINVAL
+    from minissd.training.checkpoint import LAST
     from minissd.training.config import TrainConfig
     from minissd.training.run import TrainingRun
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     options = f"--augment flip --epochs {args.epochs} --out {out}"
     print(f"2. training: python -m minissd train {args.data} {options}")
-    if (out / "last.safetensors").exists():
+    if (out / LAST).exists():
         training = TrainingRun.resume(out, args.device)
     else:
         config = TrainConfig(str(args.data), augment="flip", epochs=args.epochs)

@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
 
     paths = find_pictures(args.pictures)
     detector, _ = open_detector(args.weights, args.device)
-    out = make_folder(args.out)
     names = output_names(paths)
+    refuse_overwriting(paths, Path(args.out), names)
+    out = make_folder(args.out)
     results, failures = [], 0
     for path, name in zip(paths, names):
         try:
@@ -99,12 +100,24 @@ def find_pictures(words: list[str]) -> list[Path]:
 def output_names(paths: list[Path]) -> list[str]:
     """Return a file name for each result; pictures of the same name from different folders are numbered."""
     names: list[str] = []
+    taken: set[str] = set()
     for path in paths:
         name, number = f"{path.stem}.png", 2
-        while name in names:
+        while name.casefold() in taken:
             name, number = f"{path.stem}-{number}.png", number + 1
         names.append(name)
+        taken.add(name.casefold())  # Windows and macOS take a.png and A.png for one file
     return names
+
+
+def refuse_overwriting(paths: list[Path], out: Path, names: list[str]) -> None:
+    """Raise an `InputError` if a result would take the place of one of the pictures."""
+    originals = {path.resolve() for path in paths}
+    for name in names:
+        if (out / name).resolve() in originals:
+            raise InputError(
+                f"{out / name}: is one of your pictures and would be overwritten; name another --out"
+            )
 
 
 def detect_picture(detector: object, image: np.ndarray) -> object:

@@ -36,13 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate and print the table."""
     from minissd.commands.common import open_detector
-    from minissd.datasets.voc import VocDataset
+    from minissd.datasets.voc import open_with_classes
+    from minissd.errors import check_positive_int
     from minissd.files import write_text
     from minissd.training.inference import Subset, evaluate_dataset
 
+    check_positive_int(args.limit, "--limit", 0)
     detector, checkpoint = open_detector(args.weights, args.device)
-    split = args.split or checkpoint.config.eval_split or checkpoint.config.split
-    data = VocDataset(args.data or checkpoint.config.data, split, detector.class_names)
+    config = checkpoint.config
+    split = args.split or config.eval_split or config.split
+    folder = args.data or config.data
+    data = open_with_classes(folder, split, detector.class_names, bool(config.classes))
     evaluation = evaluate_dataset(detector, Subset(data, args.limit), args.method)
     print(evaluation.format_table())
     if args.json:

@@ -22,9 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; exit code 1 if a gradient is wrong."""
+    from minissd.errors import InputError, check_positive_int
     from minissd.nn.gradcheck import format_table
     from minissd.nn.gradcheck_cases import run_all
 
+    check_positive_int(args.seed, "--seed", 0)
     reports = run_all(args.seed, args.layer)
+    if not reports:
+        raise InputError(f"--layer: no layer's name contains {args.layer!r}")
     print(format_table(reports))
     return 0 if all(report.passed for report in reports) else 1

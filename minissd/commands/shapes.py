@@ -2,7 +2,7 @@
 
 Forms on textured backgrounds, told apart by their outline and not by their colour, partly hiding
 each other, in changing light and sharpness, from 8 % to 80 % of the picture. The same seed gives the
-same pictures.
+same pictures. A shapes data set that was made with other numbers is replaced; any other folder is not.
 
   python -m minissd shapes data/shapes
   python -m minissd shapes data/more --trainval 5000 --test 1000 --seed 1

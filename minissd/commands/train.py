@@ -117,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
     from minissd.training.run import TrainingRun
 
     if args.resume:
+        refuse_settings(args)
         training = TrainingRun.resume(args.resume, args.device)
     else:
         if not args.data:
@@ -127,3 +128,15 @@ def run(args: argparse.Namespace) -> int:
         folder = args.out or Path("runs") / Path(args.data).resolve().name
         training = TrainingRun.start(config, folder, args.device)
     return training.run()
+
+
+def refuse_settings(args: argparse.Namespace) -> None:
+    """Raise an `InputError` if other settings stand beside `--resume`: they would have no effect."""
+    defaults = DEFAULTS | {"data": None}
+    given = [name for name, default in defaults.items() if getattr(args, name, default) != default]
+    given = ["DATA" if name == "data" else f"--{name.replace('_', '-')}" for name in given]
+    given += ["--out"] if args.out else []
+    if given:
+        raise InputError(
+            f"--resume {args.resume} goes on with the settings of that run; leave out {', '.join(given)}"
+        )

@@ -76,11 +76,6 @@ class VocDataset:
             self._drop_empty()
 
     @property
-    def known_classes(self) -> tuple[str, ...]:
-        """Every class that the annotations may name, wanted or not."""
-        return self._known
-
-    @property
     def n_object_classes(self) -> int:
         """How many classes there are, without background."""
         return len(self.class_names)
@@ -152,6 +147,27 @@ class VocDataset:
         self._files = [self._files[i] for i in keep]
         self._annotations = [self._annotations[i] for i in keep]
         self.image_ids = tuple(self.image_ids[i] for i in keep)
+
+
+def open_with_classes(
+    root: str | PathLike[str], split: str, class_names: Sequence[str], ignore_others: bool
+) -> VocDataset:
+    """Open a split with the classes, in label order, of a network that was trained on others.
+
+    Args:
+        root: The folder in VOC layout.
+        split: Name of a list in ImageSets/Main.
+        class_names: The network's classes.
+        ignore_others: Leave out objects of other classes, as a training on a few chosen classes does. Otherwise such
+            an object is an error, told when its annotation is read.
+
+    Raises:
+        InputError: The folder, the split or an annotation cannot be used.
+    """
+    if not ignore_others:
+        return VocDataset(root, split, class_names)
+    found = VocDataset(root, split).class_names
+    return VocDataset(root, split, tuple(dict.fromkeys([*class_names, *found])), class_names)
 
 
 def read_annotated_image(

@@ -8,6 +8,8 @@ every random number of step s follow from the seed and s alone.
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +17,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from minissd.errors import InputError
+from minissd.errors import InputError, check, check_positive_int
 from minissd.files import write_atomically
 from minissd.nn import Layer
+from minissd.nn.optim import Optimizer
 from minissd.training.config import TrainConfig
 
 FORMAT = "minissd-checkpoint-1"
+LAST = "last.safetensors"  # the newest checkpoint of a run folder
 
 
 @dataclass
@@ -34,6 +38,7 @@ class Checkpoint:
         class_names: Object classes in label order.
         step: Steps done since the start of the run.
         mean_ap: mAP when it was written, or None.
+        images: What `fingerprint` says of the names of the training images, or empty where it is not known.
     """
 
     model: dict[str, np.ndarray]
@@ -42,6 +47,19 @@ class Checkpoint:
     class_names: tuple[str, ...]
     step: int
     mean_ap: float | None = None
+    images: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what a damaged header could get wrong."""
+        check_positive_int(self.step, "step", 0)
+        named = self.class_names and all(isinstance(name, str) for name in self.class_names)
+        check(bool(named), "class_names", "at least one name", self.class_names)
+
+
+def fingerprint(image_ids: Sequence[str]) -> str:
+    """Return a short text that changes with the names of the images or their order: "5500 images, 1a2b3c4d"."""
+    digest = zlib.crc32("\n".join(image_ids).encode("utf-8", "surrogateescape"))
+    return f"{len(image_ids)} images, {digest:08x}"
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
@@ -58,6 +76,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "class_names": json.dumps(list(checkpoint.class_names)),
         "step": str(checkpoint.step),
         "mean_ap": json.dumps(checkpoint.mean_ap),
+        "images": checkpoint.images,
     }
 
     def write(temporary: Path) -> None:
@@ -73,7 +92,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint.
 
     Args:
-        path: The file, or a run folder, whose `best.safetensors` or else `last.safetensors` is meant.
+        path: The file, or a run folder, whose `last.safetensors` is meant.
 
     Raises:
         InputError: There is no such file, it is truncated or damaged, or it is not a minissd checkpoint.
@@ -101,6 +120,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             tuple(json.loads(metadata["class_names"])),
             int(metadata["step"]),
             json.loads(metadata["mean_ap"]),
+            metadata.get("images", ""),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: the header of the checkpoint is damaged ({error})") from error
@@ -114,20 +134,19 @@ def find_checkpoint(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.is_dir():
-        for name in ("best.safetensors", "last.safetensors"):
-            if (path / name).is_file():
-                return path / name
-        raise InputError(f"{path}: holds no checkpoint (best.safetensors or last.safetensors)")
+        if (path / LAST).is_file():
+            return path / LAST
+        raise InputError(f"{path}: holds no checkpoint ({LAST})")
     if not path.is_file():
         raise InputError(f"{path}: there is no such checkpoint")
     return path
 
 
-def fit_state(model: Layer, state: dict[str, np.ndarray], source: str | Path) -> None:
-    """Load a state into a model.
+def fit_state(model: Layer | Optimizer, state: dict[str, np.ndarray], source: str | Path) -> None:
+    """Load a state into a model or an optimiser.
 
     Raises:
-        InputError: It is another model's state; the message names the file and the first few differences.
+        InputError: It is the state of another one; the message names the file and the first few differences.
     """
     try:
         model.load_state(state)

@@ -23,7 +23,7 @@ class MetricsLog:
 
     def __init__(self, path: Path, step: int = 0):
         self.path = path
-        self.rows = [row for row in read_metrics(path) if row["step"] <= step]
+        self.rows = [row for row in read_metrics(path) if row.get("step", 0) <= step]
         write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     def append(self, **row: float | int | None) -> None:
@@ -49,9 +49,12 @@ def read_metrics(path: str | Path) -> list[dict]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             break
+        if not isinstance(row, dict):
+            break
+        rows.append(row)
     return rows

@@ -20,13 +20,20 @@ from minissd import plotting
 from minissd.backend import resolve_device
 from minissd.datasets.augment import Augment
 from minissd.datasets.loader import Loader
-from minissd.datasets.voc import VocDataset
+from minissd.datasets.voc import VocDataset, open_with_classes
 from minissd.errors import InputError
 from minissd.evaluation.average_precision import Evaluation
 from minissd.files import make_folder, write_text
 from minissd.models.build import build_minissd
 from minissd.models.detector import Detector
-from minissd.training.checkpoint import Checkpoint, fit_state, load_checkpoint, save_checkpoint
+from minissd.training.checkpoint import (
+    LAST,
+    Checkpoint,
+    fingerprint,
+    fit_state,
+    load_checkpoint,
+    save_checkpoint,
+)
 from minissd.training.config import TrainConfig
 from minissd.training.inference import Subset, detect_dataset, evaluate_dataset
 from minissd.training.metrics import MetricsLog
@@ -62,11 +69,12 @@ class TrainingRun:
         rng = np.random.default_rng(config.seed)
         model = build_minissd(len(self.class_names), config.image_size, rng, config.width)
         if checkpoint is not None:
-            fit_state(model, checkpoint.model, folder)
+            self.check_fits(checkpoint)
+            fit_state(model, checkpoint.model, folder / LAST)
         model.to(resolve_device(device))
         self.trainer = Trainer(model, config, config.epochs * len(self.loader))
         if checkpoint is not None:
-            self.trainer.optimizer.load_state(checkpoint.optimizer)
+            fit_state(self.trainer.optimizer, checkpoint.optimizer, folder / LAST)
             self.trainer.step_number = checkpoint.step
         self.detector = Detector(model, self.class_names)
         self.log: MetricsLog | None = None
@@ -79,7 +87,7 @@ class TrainingRun:
             InputError: The folder holds a run already, or cannot be made; the data set cannot be used.
         """
         folder = Path(folder)
-        if (folder / "last.safetensors").exists():
+        if (folder / LAST).exists():
             raise InputError(
                 f"{folder}: holds a run already; go on with it by --resume {folder}, "
                 "or name another folder with --out"
@@ -98,14 +106,25 @@ class TrainingRun:
             InputError: There is no run, or its checkpoint is damaged or does not fit the data.
         """
         folder = Path(folder)
-        checkpoint = load_checkpoint(folder / "last.safetensors")
-        run = cls(checkpoint.config, folder, device, checkpoint)
-        if tuple(run.class_names) != checkpoint.class_names:
+        if folder.is_file():  # the checkpoint was named instead of its folder
+            folder = folder.parent
+        checkpoint = load_checkpoint(folder / LAST)
+        return cls(checkpoint.config, folder, device, checkpoint)
+
+    def check_fits(self, checkpoint: Checkpoint) -> None:
+        """Raise an `InputError` unless the data set is the one that the run began with."""
+        began = f"but the run in {self.folder} began with"
+        if self.class_names != checkpoint.class_names:
             raise InputError(
-                f"{checkpoint.config.data}: its classes are {', '.join(run.class_names)}, but the run in "
-                f"{folder} was trained on {', '.join(checkpoint.class_names)}"
+                f"{self.config.data}: its classes are {', '.join(self.class_names)}, {began} "
+                f"{', '.join(checkpoint.class_names)}"
             )
-        return run
+        images = fingerprint(self.train_set.image_ids)
+        if checkpoint.images and images != checkpoint.images:
+            raise InputError(
+                f"{self.config.data}: split {self.config.split} has changed: it lists {images}, {began} "
+                f"{checkpoint.images}; start a new run"
+            )
 
     @property
     def finished(self) -> bool:
@@ -205,7 +224,7 @@ class TrainingRun:
     def save(self, mean_ap: float | None = None) -> None:
         """Write the checkpoint; the previous one stays whole until this one is complete."""
         save_checkpoint(
-            self.folder / "last.safetensors",
+            self.folder / LAST,
             Checkpoint(
                 self.trainer.model.state(),
                 self.trainer.optimizer.state(),
@@ -213,6 +232,7 @@ class TrainingRun:
                 self.class_names,
                 self.trainer.step_number,
                 mean_ap,
+                fingerprint(self.train_set.image_ids),
             ),
         )
 
@@ -230,6 +250,7 @@ def open_data(config: TrainConfig) -> tuple[VocDataset, Subset | None]:
     train_set.annotations()  # whatever is wrong with them is said now, not in the middle of the training
     if config.eval_split is None:
         return train_set, None
-    eval_set = VocDataset(config.data, config.eval_split, train_set.known_classes, classes)
+    names, ignore_others = train_set.class_names, bool(config.classes)
+    eval_set = open_with_classes(config.data, config.eval_split, names, ignore_others)
     eval_set.annotations()
     return train_set, Subset(eval_set, config.eval_limit)
