@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
-EPOCHS = 4  # of 5500 pictures: what two cores do in five minutes
+EPOCHS = 4  # of 5000 pictures: what two cores do in five minutes
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ from minissd.datasets.shapes_scene import Scene, SceneObject, compose
 from minissd.datasets.voc_xml import format_annotation
 from minissd.errors import check_positive_int
 
-N_TRAINVAL, N_TEST = 5500, 400  # pictures, where no number is given
+N_TRAINVAL, N_TEST = 5000, 400  # pictures, where no number is given
 _VERSION = 1  # to be raised when the same seed no longer gives the same pictures
 _FEW = 250  # up to so many pictures are drawn sooner than processes are started
 # Width to height of the pictures, as cameras have it.

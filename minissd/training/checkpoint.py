@@ -57,7 +57,7 @@ class Checkpoint:
 
 
 def fingerprint(image_ids: Sequence[str]) -> str:
-    """Return a short text that changes with the names of the images or their order: "5500 images, 1a2b3c4d"."""
+    """Return a short text that changes with the names of the images or their order: "5000 images, 1a2b3c4d"."""
     digest = zlib.crc32("\n".join(image_ids).encode("utf-8", "surrogateescape"))
     return f"{len(image_ids)} images, {digest:08x}"
 
