@@ -38,9 +38,8 @@ def conv_bn_relu(
 def residual_block(channels: int, rng: np.random.Generator) -> list[Layer]:
     """Return x + (two 3x3 convolutions of x), then ReLU (He et al. 2016, figure 2)."""
     second = Conv2d(channels, channels, 3, padding=1, bias=False, rng=rng)
-    norm = BatchNorm2d(channels)
-    norm.gamma.value[...] = 0  # the detour begins as the identity (Goyal et al. 2017, section 5.1)
-    return [Residual(*conv_bn_relu(channels, channels, 3, 1, rng), second, norm), ReLU()]
+    body = [*conv_bn_relu(channels, channels, 3, 1, rng), second, BatchNorm2d(channels)]
+    return [Residual(*body), ReLU()]
 
 
 def small_trunk(rng: np.random.Generator, width: int = 32) -> Trunk:
