@@ -15,9 +15,11 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Folder, counts, seed."""
+    from minissd.datasets.shapes_writing import N_TEST, N_TRAINVAL
+
     parser.add_argument("out", help="folder to make")
-    parser.add_argument("--trainval", type=int, default=5000, help="pictures to train on")
-    parser.add_argument("--test", type=int, default=400, help="pictures to evaluate on")
+    parser.add_argument("--trainval", type=int, default=N_TRAINVAL, help="pictures to train on")
+    parser.add_argument("--test", type=int, default=N_TEST, help="pictures to evaluate on")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
 
 

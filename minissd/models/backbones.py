@@ -60,8 +60,7 @@ def small_trunk(rng: np.random.Generator, width: int = 32) -> Trunk:
     eighth += residual_block(wide, rng) + residual_block(wide, rng)
     sixteenth = conv_bn_relu(wide, widest, 3, 2, rng) + residual_block(widest, rng)
     segments = [Sequential(*eighth), Sequential(*sixteenth)]
-    for _ in range(3):
-        segments.append(Sequential(*extra_map(widest, wide, widest, rng)))
+    segments += [Sequential(*extra_map(widest, wide, widest, rng)) for _ in range(3)]
     return Trunk(segments, [wide, widest, widest, widest, widest])
 
 

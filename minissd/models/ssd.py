@@ -98,7 +98,7 @@ class SSD(Layer):
         """
         xp = array_module(d_scores, d_offsets)
         d_rows = xp.concatenate([d_scores, d_offsets], axis=-1)
-        ends = np.cumsum([m.size**2 * m.boxes_per_cell for m in self.spec.maps]).tolist()
+        ends = np.cumsum([m.n_boxes for m in self.spec.maps]).tolist()
         starts = [0, *ends[:-1]]
         dx = None
         for i in reversed(range(len(self.segments))):

@@ -36,18 +36,15 @@ def boxes_table(spec: DetectorSpec) -> str:
     lines = [
         f"{'map':<9} {'step':>7} {'min size':>9} {'max size':>9} {'ratios':<8} {'a cell':>6} {'boxes':>7}"
     ]
-    total = 0
     for m in spec.maps:
-        count = m.size**2 * m.boxes_per_cell
-        total += count
         largest = f"{m.max_size:.1f}" if m.max_size else "-"
         ratios = ", ".join(f"{r:g}" for r in m.ratios)
         lines.append(
             f"{m.size:>3} x {m.size:<3} {m.step:>7.1f} {m.min_size:>9.1f} {largest:>9} "
-            f"{ratios:<8} {m.boxes_per_cell:>6} {count:>7,}"
+            f"{ratios:<8} {m.boxes_per_cell:>6} {m.n_boxes:>7,}"
         )
     lines.append(
-        f"{spec.name}: {total:,} default boxes on {spec.image_size} x {spec.image_size} pixels"
+        f"{spec.name}: {spec.n_default_boxes:,} default boxes on {spec.image_size} x {spec.image_size} pixels"
     )
     return "\n".join(lines)
 

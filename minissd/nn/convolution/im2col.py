@@ -153,9 +153,9 @@ def input_gradient(
 
     At stride 1 it is itself a convolution: of dy, with the kernel turned by 180 degrees and its channels exchanged.
     """
-    walk = turned(shape)
+    walk = _turned(shape)
     if walk is not None:
-        return forward(dy, exchange_channels(w[::-1, ::-1], shape.groups), walk)
+        return forward(dy, _exchange_channels(w[::-1, ::-1], shape.groups), walk)
     return add_back(dy, w, shape, input_shape)
 
 
@@ -184,7 +184,7 @@ def add_back(
     return unpad(dx, shape.padding)
 
 
-def turned(shape: ConvShape) -> ConvShape | None:
+def _turned(shape: ConvShape) -> ConvShape | None:
     """Return the walk of the turned kernel over dy, or None where the gradient is no convolution of stride 1."""
     padding = tuple(d * (k - 1) - p for d, k, p in zip(shape.dilation, shape.kernel, shape.padding))
     if shape.stride != (1, 1) or min(padding) < 0:
@@ -192,7 +192,7 @@ def turned(shape: ConvShape) -> ConvShape | None:
     return ConvShape(shape.kernel, (1, 1), padding, shape.dilation, shape.groups)
 
 
-def exchange_channels(w: Array, groups: int) -> Array:
+def _exchange_channels(w: Array, groups: int) -> Array:
     """Return weights (kh, kw, C / groups, K) as (kh, kw, K / groups, C): inputs and outputs exchanged in each group."""
     kh, kw, c, k = w.shape
     split = w.reshape(kh, kw, c, groups, k // groups)
