@@ -21,7 +21,12 @@ class ReLU(Layer):
         """Let the gradient through where the output was positive."""
         xp, y = array_module(dy), self._y
         dx = xp.empty_like(dy)
-        over_batch(lambda block: xp.multiply(dy[block], y[block] > 0, out=dx[block]), dy)
+
+        def gradient(block: slice) -> None:
+            positive = (y[block] > 0).astype(dy.dtype)
+            xp.multiply(dy[block], positive, out=dx[block])
+
+        over_batch(gradient, dy)
         return dx
 
 
@@ -30,9 +35,20 @@ class ReLU6(Layer):
 
     def forward(self, x: Array) -> Array:
         """Return x limited to [0, 6], elementwise."""
-        self._y = array_module(x).clip(x, 0, 6)
-        return self._y
+        xp = array_module(x)
+        y = self._y = xp.empty_like(x)
+        over_batch(lambda block: xp.clip(x[block], 0, 6, out=y[block]), x)
+        return y
 
     def backward(self, dy: Array) -> Array:
         """Let the gradient through where the input lay strictly between 0 and 6."""
-        return dy * ((self._y > 0) & (self._y < 6))
+        xp, y = array_module(dy), self._y
+        dx = xp.empty_like(dy)
+
+        def gradient(block: slice) -> None:
+            inside = y[block] > 0
+            inside &= y[block] < 6
+            xp.multiply(dy[block], inside.astype(dy.dtype), out=dx[block])
+
+        over_batch(gradient, dy)
+        return dx

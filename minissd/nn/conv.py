@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 
 from minissd.backend import Array
 from minissd.errors import check, check_positive_int
 from minissd.nn import init
-from minissd.nn.convolution import im2col
+from minissd.nn.convolution import depthwise, im2col
 from minissd.nn.convolution.im2col import ConvShape
 from minissd.nn.layer import Layer, Parameter
 
@@ -41,7 +43,6 @@ class Conv2d(Layer):
         bias: Parameter (K,) without weight decay, or None.
         input_gradient: Set to False on a network's first layer to save the gradient nobody reads; `backward` then
             returns None.
-
     Source: for dilation, Liu et al. 2016, section 3 (fc6 as an atrous convolution).
     """
 
@@ -85,6 +86,12 @@ class Conv2d(Layer):
         self.bias = Parameter(np.zeros(out_channels, dtype), decay=False) if bias else None
         self.input_gradient = True
 
+    @property
+    def algorithm(self) -> ModuleType:
+        """The module of `nn/convolution/` that computes: `depthwise` for one filter a channel, else `im2col`."""
+        is_depthwise = depthwise.suits(self.shape, self.in_channels, self.out_channels)
+        return depthwise if is_depthwise else im2col
+
     def forward(self, x: Array) -> Array:
         """Convolve (N, H, W, C) into (N, OH, OW, K).
 
@@ -93,7 +100,7 @@ class Conv2d(Layer):
         """
         self._check_input(x)
         self._x = x
-        y = im2col.forward(x, self.weight.value, self.shape)
+        y = self.algorithm.forward(x, self.weight.value, self.shape)
         if self.bias is not None:
             y += self.bias.value
         return y
@@ -101,12 +108,12 @@ class Conv2d(Layer):
     def backward(self, dy: Array) -> Array | None:
         """Add dw = cols.T @ dy and db = sum of dy; return dx = the adjoint walk of dy @ w.T."""
         x = self._x
-        self.weight.grad += im2col.weight_gradient(x, dy, self.shape)
+        self.weight.grad += self.algorithm.weight_gradient(x, dy, self.shape)
         if self.bias is not None:
             self.bias.grad += dy.sum(axis=(0, 1, 2))
         if not self.input_gradient:
             return None
-        return im2col.input_gradient(dy, self.weight.value, self.shape, x.shape)
+        return self.algorithm.input_gradient(dy, self.weight.value, self.shape, x.shape)
 
     def _check_input(self, x: Array) -> None:
         check(x.ndim == 4, "x", "a map (N, H, W, C)", tuple(x.shape))

@@ -57,13 +57,14 @@ class BatchNorm2d(Layer):
             mean, var = self.running_mean, self.running_var
         inv_std = 1 / xp.sqrt(var + self.eps)
         self._x, self._mean, self._inv_std, self._used_batch = x, mean, inv_std, self.training
-        y = xp.empty_like(x)
+        y = xp.empty(x.shape, x.dtype)
         slope = self.gamma.value * inv_std
+        slopes, shifts = _along_rows(x, slope, self.beta.value - mean * slope)
 
         def scale_and_shift(block: slice) -> None:
-            xp.subtract(x[block], mean, out=y[block])
-            y[block] *= slope
-            y[block] += self.beta.value
+            y_rows = _rows(y[block])
+            xp.multiply(_rows(x[block]), slopes, out=y_rows)
+            y_rows += shifts
 
         over_batch(scale_and_shift, x)
         return y
@@ -75,9 +76,11 @@ class BatchNorm2d(Layer):
         """
         xp = array_module(dy)
         x, mean, inv_std = self._x, self._mean, self._inv_std
+        (means,) = _along_rows(x, mean)
 
         def sums(block: slice) -> tuple[Array, Array]:
-            return _channel_sum(dy[block]), _channel_sum(dy[block] * (x[block] - mean))
+            products = xp.einsum("rc,rc->c", _rows(dy[block]), _rows(x[block]) - means)
+            return _channel_sum(dy[block]), _fold(products, self.channels)
 
         dbeta, dgamma = (sum(parts) for parts in zip(*over_batch(sums, dy)))
         dgamma *= inv_std
@@ -87,15 +90,16 @@ class BatchNorm2d(Layer):
         if not self._used_batch:
             return dy * slope
         count = dy.size // self.channels
-        along, offset = inv_std * dgamma / count, dbeta / count
-        dx = xp.empty_like(dy)
+        along = slope * inv_std * dgamma / count
+        offset = along * mean - slope * dbeta / count
+        dx = xp.empty(dy.shape, dy.dtype)
+        slopes, alongs, offsets = _along_rows(x, slope, along, offset)
 
         def gradient(block: slice) -> None:
-            xp.subtract(x[block], mean, out=dx[block])
-            dx[block] *= -along
-            dx[block] += dy[block]
-            dx[block] -= offset
-            dx[block] *= slope
+            dx_rows, x_part = _rows(dx[block]), _rows(x[block]) * alongs
+            xp.multiply(_rows(dy[block]), slopes, out=dx_rows)
+            dx_rows -= x_part
+            dx_rows += offsets
 
         over_batch(gradient, dy)
         return dx
@@ -111,8 +115,24 @@ def _channel_sum(x: Array) -> Array:
 
     Done in two steps, columns of the maps first: long runs are fast, and short sums round less.
     """
+    return _fold(_rows(x).sum(axis=0), x.shape[-1])
+
+
+def _rows(x: Array) -> Array:
+    """Return a map (N, H, W, C) as its rows of pixels, (N * H, W * C): long runs for the processor."""
     n, h, w, c = x.shape
-    return x.reshape(n * h, w * c).sum(axis=0).reshape(w, c).sum(axis=0)
+    return x.reshape(n * h, w * c)
+
+
+def _along_rows(x: Array, *vectors: Array) -> list[Array]:
+    """Return vectors (C,) written out for every pixel of a row of the map `x`: (W * C,) each."""
+    xp = array_module(x)
+    return [xp.concatenate([vector] * x.shape[2]) for vector in vectors]
+
+
+def _fold(row: Array, channels: int) -> Array:
+    """Add up what belongs to a channel in a row: (W * C,) to (C,)."""
+    return row.reshape(-1, channels).sum(axis=0)
 
 
 def _moments(x: Array) -> tuple[Array, Array]:
@@ -121,15 +141,14 @@ def _moments(x: Array) -> tuple[Array, Array]:
     Each block finds its own mean and squared deviations while it is in the cache; the deviations of all are those
     within the blocks and those of the blocks' means (Chan, Golub and LeVeque 1983, equation 2.1).
     """
-    n_pixels = x.shape[1] * x.shape[2]
+    xp, n_pixels = array_module(x), x.shape[1] * x.shape[2]
 
     def block_moments(block: slice) -> tuple[int, Array, Array]:
         part = x[block]
         count = len(part) * n_pixels
         mean = _channel_sum(part) / count
-        deviation = part - mean
-        deviation *= deviation
-        return count, mean, _channel_sum(deviation)
+        deviation = _rows(part) - _along_rows(part, mean)[0]
+        return count, mean, _fold(xp.einsum("rc,rc->c", deviation, deviation), len(mean))
 
     parts = over_batch(block_moments, x)
     total = len(x) * n_pixels
