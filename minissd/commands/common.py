@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from minissd.backend import DEVICES, resolve_device
-from minissd.models.build import build_minissd
 from minissd.models.detector import Detector
 from minissd.training.checkpoint import Checkpoint, find_checkpoint, fit_state, load_checkpoint
 
@@ -48,10 +47,7 @@ def open_detector(weights: str | Path, device: str = "auto") -> tuple[Detector, 
     """
     path = find_checkpoint(weights)
     checkpoint = load_checkpoint(path)
-    config = checkpoint.config
-    model = build_minissd(
-        len(checkpoint.class_names), config.image_size, np.random.default_rng(0), config.width
-    )
+    model = checkpoint.config.build(len(checkpoint.class_names), np.random.default_rng(0))
     fit_state(model, checkpoint.model, path)
     model.to(resolve_device(device)).eval()
     return Detector(model, checkpoint.class_names), checkpoint

@@ -53,7 +53,8 @@ __all__ = [
 ]
 
 
-AUGMENTATIONS = ("paper", "light", "flip", "none")  # what `Augment.named` knows
+AUGMENTATIONS = ("paper", "moderate", "light", "flip", "none")  # what `Augment.named` knows
+MODERATE_EXPANSION = Expansion(0.3, 3.0)
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,18 @@ class Augment:
 
     @classmethod
     def named(cls, name: str, size: int) -> Augment | Resize:
-        """Return a transform by name: paper (everything), light (patches and flips), flip, or none (resize only)."""
+        """Return a transform by name.
+
+        paper: everything; moderate: the same with expansion less often and less far, for a body that has seen much
+        already; light: patches and flips; flip; none: resize only.
+        """
         check(name in AUGMENTATIONS, "augment", " | ".join(AUGMENTATIONS), name)
         if name == "none":
             return Resize(size)
         if name == "flip":
             return cls(size, photometric=None, expand=None, crop=None)
+        if name == "moderate":
+            return cls(size, expand=MODERATE_EXPANSION)
         return cls(size) if name == "paper" else cls(size, photometric=None, expand=None)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:

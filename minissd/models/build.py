@@ -12,6 +12,7 @@ import numpy as np
 
 from minissd.errors import check, check_positive_int
 from minissd.models.backbones import Trunk, small_trunk
+from minissd.models.mobilenetv2 import mobilenetv2_spec, mobilenetv2_trunk
 from minissd.models.network import SMALL
 from minissd.models.spec import ABLATIONS, PUBLISHED, DetectorSpec, minissd_spec
 from minissd.models.ssd import SSD
@@ -69,11 +70,13 @@ def _small(n_object_classes: int | None, image_size: int | None, width: int) -> 
 # Each makes a spec of (n_object_classes or None, image_size or None, width).
 SPECS: dict[str, Callable[[int | None, int | None, int], DetectorSpec]] = {
     "minissd": _small,
+    "ssd-mobilenetv2": _fixed(mobilenetv2_spec()),
     **{name: _fixed(spec) for name, spec in (PUBLISHED | ABLATIONS).items()},
 }
 BODIES: dict[str, Callable[[DetectorSpec, np.random.Generator], Trunk]] = {
     "minissd": lambda spec, rng: small_trunk(rng, spec.network.width),
     "vgg16": vgg_trunk,
+    "mobilenetv2": mobilenetv2_trunk,
 }
 
 

@@ -9,11 +9,13 @@ Source: Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlen
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from minissd.models.backbones import Trunk, extra_map
+from minissd.models.network import ExtraMap, Network
 from minissd.models.spec import DetectorSpec, minissd_spec
 from minissd.nn import BatchNorm2d, Conv2d, Layer, ReLU6, Residual, Sequential
 
@@ -34,20 +36,31 @@ TAPS = (
     17,
 )  # the last block at 1/8, at 1/16 and at 1/32 of the side: a head looks at its output
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB from 0 to 1
-EXTRA_MAPS = ((128, 256), (64, 128))  # channels of the 1x1 and of the 3x3 convolution
+INPUT_STD = (
+    58.0  # near those of the three channels; what is left of their differences goes into features.0
+)
+MOBILENETV2 = Network(
+    "mobilenetv2",
+    width=32,
+    sources=("features.6", "features.13", "features.17"),
+    extras=(ExtraMap(128, 256, 3, 2, 1), ExtraMap(64, 128, 3, 2, 1)),  # with batch norm
+    normalised=(),
+    xavier_fan="average",
+    head_gain=0.1,
+)
 
 
-def mobilenetv2_spec(n_object_classes: int) -> DetectorSpec:
-    """Return the configuration: 224 pixels, maps of 28, 14, 7, 4 and 2 cells a side."""
+def mobilenetv2_spec() -> DetectorSpec:
+    """Return the configuration: 224 pixels, maps of 28, 14, 7, 4 and 2 cells a side, VOC's 20 classes."""
     return minissd_spec(
         224,
         (28, 14, 7, 4, 2),
-        n_object_classes,
         scales=(0.07, 0.15, 0.35, 0.55, 0.75, 0.95),
         ratios=((2.0,), (2.0, 3.0), (2.0, 3.0), (2.0, 3.0), (2.0,)),
         name="ssd-mobilenetv2",
         input_mean=tuple(255 * mean for mean in IMAGENET_MEAN),
-        input_std=58.0,  # near those of ImageNet's channels, whose small differences are folded into features.0
+        input_std=INPUT_STD,
+        network=MOBILENETV2,
     )
 
 
@@ -100,10 +113,11 @@ def inverted_residual(block: Block, rng: np.random.Generator) -> Layer:
     return Residual(*body) if block.has_detour else Sequential(*body)
 
 
-def mobilenetv2_trunk(rng: np.random.Generator) -> Trunk:
-    """Return the body cut after features.6, .13 and .17, and two extra maps: 1/8 to 1/128 of the side.
+def mobilenetv2_trunk(spec: DetectorSpec, rng: np.random.Generator) -> Trunk:
+    """Return the body cut after features.6, .13 and .17, and the extra maps: 1/8 to 1/128 of the side.
 
     Args:
+        spec: Its `network` names the extra maps.
         rng: Source of the initial weights; the body's are meant to be replaced by those of ImageNet.
     """
     stem = Sequential(*conv_bn_relu6(3, STEM, 3, 2, 1, rng))
@@ -115,9 +129,10 @@ def mobilenetv2_trunk(rng: np.random.Generator) -> Trunk:
         Sequential(*blocks[start : last + 1]) for start, last in zip(starts, TAPS)
     ]
     channels = [table[last - 1].channels for last in TAPS]
-    for squeezed, out in EXTRA_MAPS:
-        segments.append(Sequential(*extra_map(channels[-1], squeezed, out, rng)))
-        channels.append(out)
+    for extra in spec.network.extras:
+        layers = extra_map(channels[-1], extra.squeeze, extra.channels, rng)
+        segments.append(Sequential(*layers))
+        channels.append(extra.channels)
     return Trunk(segments, channels)
 
 
@@ -138,3 +153,33 @@ def torchvision_names() -> list[tuple[str, str]]:
             names += [(f"{theirs}.{i}.{j}", f"{ours}.{3 * i + j}") for j in range(2)]
         names += [(f"{theirs}.{triples + j}", f"{ours}.{3 * triples + j}") for j in range(2)]
     return names
+
+
+def body_from_torchvision(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turn the body's tensors of torchvision's `mobilenet_v2` into those of the network here.
+
+    Convolutions change from (K, C, kh, kw) to (kh, kw, C, K). Theirs were trained on inputs divided by the
+    standard deviation of each channel, ours are divided by one number for all: the first convolution makes up for it.
+
+    Args:
+        state: Arrays by torchvision's names; those of the classifier may be among them.
+
+    Returns:
+        Arrays by the names here: all parameters and running statistics of features.0 to features.17.
+
+    Raises:
+        KeyError: A tensor is missing.
+    """
+    norm = {"weight": "gamma", "bias": "beta", "running_mean": "running_mean"}
+    norm["running_var"] = "running_var"
+    body = {}
+    for theirs, ours in torchvision_names():
+        weight = np.asarray(state[f"{theirs}.weight"])
+        if weight.ndim == 4:
+            body[f"{ours}.weight"] = weight.transpose(2, 3, 1, 0)
+        else:
+            body |= {f"{ours}.{b}": np.asarray(state[f"{theirs}.{a}"]) for a, b in norm.items()}
+    first = "segments.0.0.0.weight"
+    per_channel = INPUT_STD / (255 * np.asarray(IMAGENET_STD))
+    body[first] = (body[first] * per_channel[:, None]).astype(body[first].dtype)
+    return body

@@ -7,8 +7,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from minissd.datasets.augment import AUGMENTATIONS
 from minissd.errors import InputError, check, check_positive_int
+from minissd.models.build import build_model, model_spec
+from minissd.models.ssd import SSD
 
 OPTIMIZERS = ("sgd", "adamw")
 
@@ -24,8 +28,11 @@ class TrainConfig:
         eval_limit: Evaluate on its first so many images only (0: all).
         classes: Names of the object classes, in label order; empty: those found in the annotations.
         skip_empty: Leave out training images without any object of these classes.
-        image_size: Side of the network's square input, pixels.
-        width: Channels of the first layer; the network's size goes with it.
+        model: Which network, see `build_model`.
+        init: File with weights of its body, trained elsewhere; empty: it starts from random ones.
+        body_rate: Learning rate of a loaded body as a share of the others'.
+        image_size: Side of the network's square input, pixels; None: the model's own.
+        width: Channels of the first layer of the small SSD; the network's size goes with it.
         epochs: Passes over the training images.
         batch_size: Images a step.
         optimizer: sgd (momentum 0.9) or adamw.
@@ -33,7 +40,7 @@ class TrainConfig:
         warmup: Steps over which the learning rate rises.
         weight_decay: Of the weights (not of biases and normalisation).
         clip_norm: Longest gradient allowed, over all parameters (0: no limit).
-        augment: paper (the full recipe), light (crops and flips), flip or none.
+        augment: paper (the full recipe), moderate, light (crops and flips), flip or none; see `Augment.named`.
         negative_ratio: Mined negatives to positives.
         seed: Of weights, order and augmentation.
         workers: Threads that load images.
@@ -46,7 +53,10 @@ class TrainConfig:
     eval_limit: int = 0
     classes: tuple[str, ...] = ()
     skip_empty: bool = False
-    image_size: int = 160
+    model: str = "minissd"
+    init: str = ""
+    body_rate: float = 1.0
+    image_size: int | None = None
     width: int = 32
     epochs: int = 8
     batch_size: int = 16
@@ -63,16 +73,25 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the data."""
-        check(96 <= self.image_size <= 320, "image_size", "96 to 320 pixels", self.image_size)
         for name in ("epochs", "batch_size", "width"):
             check_positive_int(getattr(self, name), name)
+        model_spec(
+            self.model, 1, image_size=self.image_size, width=self.width
+        )  # says what is wrong
         for name in ("warmup", "workers", "eval_every", "eval_limit", "seed"):
             check_positive_int(getattr(self, name), name, minimum=0)
         check(self.lr > 0, "lr", "a number above 0", self.lr)
+        check(self.body_rate > 0, "body_rate", "a number above 0", self.body_rate)
         for name in ("weight_decay", "clip_norm", "negative_ratio"):
             check(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         check(self.optimizer in OPTIMIZERS, "optimizer", " | ".join(OPTIMIZERS), self.optimizer)
         check(self.augment in AUGMENTATIONS, "augment", " | ".join(AUGMENTATIONS), self.augment)
+
+    def build(self, n_object_classes: int, rng: np.random.Generator) -> SSD:
+        """Build the network of the run with fresh weights."""
+        return build_model(
+            self.model, n_object_classes, rng, image_size=self.image_size, width=self.width
+        )
 
     def to_json(self) -> str:
         """Return the settings as JSON text."""

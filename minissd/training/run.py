@@ -24,7 +24,6 @@ from minissd.datasets.voc import VocDataset, open_with_classes
 from minissd.errors import InputError
 from minissd.evaluation.average_precision import Evaluation
 from minissd.files import make_folder, write_text
-from minissd.models.build import build_minissd
 from minissd.models.detector import Detector
 from minissd.training.checkpoint import (
     LAST,
@@ -59,15 +58,14 @@ class TrainingRun:
         self.config, self.folder = config, folder
         self.train_set, self.eval_set = open_data(config)
         self.class_names = self.train_set.class_names
+        model = config.build(len(self.class_names), np.random.default_rng(config.seed))
         self.loader = Loader(
             self.train_set,
             config.batch_size,
-            Augment.named(config.augment, config.image_size),
+            Augment.named(config.augment, model.spec.image_size),
             seed=config.seed,
             workers=config.workers,
         )
-        rng = np.random.default_rng(config.seed)
-        model = build_minissd(len(self.class_names), config.image_size, rng, config.width)
         if checkpoint is not None:
             self.check_fits(checkpoint)
             fit_state(model, checkpoint.model, folder / LAST)

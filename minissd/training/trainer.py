@@ -58,7 +58,7 @@ class Trainer:
         self.step_number = 0
         self.parameters = model.parameters()
         self.schedule = WarmupCosine(config.lr, total_steps, warmup=config.warmup)
-        self.optimizer = make_optimizer(self.parameters, config)
+        self.optimizer = make_optimizer(model, config)
 
     def step(self, batch: Batch) -> StepResult:
         """Train on one batch: one update of all parameters."""
@@ -83,11 +83,17 @@ class Trainer:
         return StepResult(loss, class_loss, box_loss, int(n_positives), lr)
 
 
-def make_optimizer(parameters: dict, config: TrainConfig) -> SGD | AdamW:
-    """Return the optimiser that the settings name."""
+def make_optimizer(model: SSD, config: TrainConfig) -> SGD | AdamW:
+    """Return the optimiser that the settings name; the body learns at `body_rate` of the others' rate."""
+    parameters = model.parameters()
+    n_body = len(model.spec.network.sources)  # segments; those of the extra maps come after them
+    body = tuple(f"segments.{i}." for i in range(n_body))
+    groups = []
+    if config.body_rate != 1 and body:
+        groups.append((lambda name: name.startswith(body), {"lr_scale": config.body_rate}))
     if config.optimizer == "sgd":
-        return SGD(parameters, config.lr, momentum=0.9, weight_decay=config.weight_decay)
-    return AdamW(parameters, config.lr, weight_decay=config.weight_decay)
+        return SGD(parameters, config.lr, 0.9, weight_decay=config.weight_decay, groups=groups)
+    return AdamW(parameters, config.lr, weight_decay=config.weight_decay, groups=groups)
 
 
 def run_epochs(
