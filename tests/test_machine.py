@@ -1,6 +1,9 @@
 """Processors and memory: limits of containers are read from made-up cgroup folders."""
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,3 +146,21 @@ def test_windows_asks_the_kernel(monkeypatch):
 def test_the_folders_named_are_those_of_linux():
     assert Path("/sys/fs/cgroup") == machine.CGROUP_ROOT
     assert Path("/proc") == machine.PROC
+
+
+def test_freed_memory_is_kept_where_the_c_library_can():
+    """Called in a process of its own, since the setting stays."""
+    code = (
+        "from minissd.machine import keep_freed_memory; import numpy as np\n"
+        "taken = keep_freed_memory()\n"
+        "first = np.ones(2**25, np.uint8); address = first.ctypes.data; del first\n"
+        "second = np.ones(2**25, np.uint8)\n"
+        "print(taken, second.ctypes.data == address)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    taken, same = answer.stdout.split()
+    on_glibc = platform.libc_ver()[0] == "glibc"
+    assert taken == str(on_glibc)
+    assert not on_glibc or same == "True"

@@ -142,6 +142,12 @@ def conv_cases(rng: np.random.Generator) -> list[Case]:
         ("dilation 6, padding 6 (fc6)", (2, 4, 5, 2), (3, 3), {"dilation": 6, "padding": 6}),
         ("groups 2", (2, 4, 5, 4), (6, 3), {"groups": 2, "padding": 1}),
         ("depthwise", (2, 5, 4, 3), (3, 3), {"groups": 3, "padding": 1}),
+        (
+            "depthwise, stride 2x1",
+            (2, 5, 6, 3),
+            (3, 3),
+            {"groups": 3, "stride": (2, 1), "padding": 1},
+        ),
         ("depthwise x 2, stride 2", (2, 5, 6, 3), (6, 3), {"groups": 3, "stride": 2}),
         (
             "groups 2, dilation 2, stride 2, padding 3",
