@@ -11,7 +11,7 @@ NOTE = """\
 MFLOP   millions of multiplications and additions for one image: two for each weight a convolution
         applies; biases, ReLU, pooling and normalisation are left out
 MB      millions of bytes of the layer's output, one image in float32
-field   side, in image pixels, of the square one output pixel depends on, counted beyond the border too
+field   side, in image pixels, of the square that one output pixel depends on, border not cut off
 stride  image pixels from one output pixel to the next"""
 
 
