@@ -1,6 +1,5 @@
 """What `info` shows: shapes on paper equal to those of a run, work and fields worked by hand, readable tables."""
 
-import dataclasses
 import re
 
 import numpy as np
@@ -73,7 +72,7 @@ def stacks(rng) -> dict[str, Layer]:
             MaxPool2d(2), conv(3, padding=1, groups=2), MaxPool2d(3, 1, 1), conv(3, 1, 3, 3)
         ),
         "residual": Sequential(conv(7, 4, 3), Residual(conv(3, padding=1), L2Normalize(2))),
-        "everything": Sequential(conv(3, padding=1), GlobalAvgPool()),
+        "everything": Sequential(conv(3, 4), GlobalAvgPool()),
     }
 
 
@@ -100,7 +99,7 @@ def test_the_receptive_field_is_what_a_gradient_reaches(case, rng):
         layer.forward(x)
         reached = np.abs(layer.backward(dy)).sum(axis=(0, 2, 3)) > 0
         spans.append(np.flatnonzero(reached))
-    assert spans[0][-1] - spans[0][0] + 1 == min(view.field, 40)
+    assert spans[0][-1] - spans[0][0] + 1 == view.field
     if len(spans) == 2:
         assert spans[1][0] - spans[0][0] == view.stride
 
@@ -198,7 +197,7 @@ def test_the_table_says_what_differs_between_the_codes():
 
 def test_a_table_computes_nothing(rng):
     """Weights are not read, so a network with nonsense in them has the same table, and no layer runs."""
-    model = build_from_spec(dataclasses.replace(narrow(PUBLISHED["ssd300"])), rng)
+    model = build_from_spec(narrow(PUBLISHED["ssd300"]), rng)
     before = layer_table(model)
     for parameter in model.parameters().values():
         parameter.value[...] = np.nan
