@@ -1,7 +1,5 @@
 """What `info` shows: shapes on paper equal to those of a run, work and fields worked by hand, readable tables."""
 
-import re
-
 import numpy as np
 import pytest
 from narrow import narrow
@@ -165,14 +163,11 @@ def test_info_of_ssd300(capsys):
     assert rows["ssd300:"][1] == "8,732"
 
 
-@pytest.mark.parametrize("name", ["minissd", *PUBLISHED])
-def test_info_of_every_model_is_readable(capsys, name):
-    out = info(capsys, name)
+def test_info_of_the_small_network_is_readable(capsys):
+    """Those of the published networks are checked in test_vgg.py, where they are built anyway."""
+    out = info(capsys)
     assert max(map(len, out.splitlines())) <= 100
-    counts = {"minissd": "2,428", "ssd300-v1": "7,308", "ssd500-v1": "20,097"}
-    counts |= {"ssd512": "24,564", "ssd512-coco": "24,564"}
-    assert f"{name}: {counts.get(name, '8,732')} default boxes" in out
-    assert not re.search(r"\bnan\b|\binf\b", out)
+    assert "minissd: 2,428 default boxes on 160 x 160 pixels" in out
 
 
 def test_info_takes_classes_and_size_and_refuses_the_impossible(capsys):

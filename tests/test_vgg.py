@@ -1,6 +1,7 @@
 """SSD on VGG16: the published networks' counts, maps and names, and the tap of conv4_3."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from minissd.boxes.default_boxes import FeatureMap
 from minissd.models.build import build_from_spec, build_model
 from minissd.models.network import ExtraMap, Network
 from minissd.models.spec import ABLATIONS, PUBLISHED, DetectorSpec
+from minissd.models.summary import boxes_table, layer_table
 from minissd.models.trace import trace
 from minissd.models.vgg import head_names, layer_names
 from minissd.nn import Conv2d, GlobalAvgPool, MaxPool2d
@@ -25,6 +27,8 @@ N_PARAMETERS = {
     "ssd300-v1": 26_072_697,
     "ssd500-v1": 26_746_511,  # not published: VGG16, five more blocks, and heads by the same rules
 }
+
+N_BOXES = {"ssd512": 24564, "ssd512-coco": 24564, "ssd300-v1": 7308, "ssd500-v1": 20097}
 
 
 @pytest.fixture(scope="module", params=N_PARAMETERS)
@@ -48,6 +52,15 @@ def test_the_maps_are_those_of_the_spec(published):
     for i, feature_map in enumerate(published.spec.maps):
         filters = feature_map.boxes_per_cell * (published.spec.n_object_classes + 5)
         assert shapes[f"heads.{i}"] == (feature_map.size, feature_map.size, filters)
+
+
+def test_the_tables_that_info_prints(published):
+    text = f"{layer_table(published)}\n\n{boxes_table(published.spec)}"
+    assert max(map(len, text.splitlines())) <= 100
+    name = published.spec.name
+    assert re.search(rf"^total +{N_PARAMETERS[name]:,} ", text, re.MULTILINE)
+    assert f"{name}: {N_BOXES.get(name, 8732):,} default boxes" in text
+    assert not re.search(r"\bnan\b|\binf\b", text)
 
 
 def test_names_lead_to_every_parameter(published):
