@@ -70,8 +70,8 @@ def _small(n_object_classes: int | None, image_size: int | None, width: int) -> 
 # Each makes a spec of (n_object_classes or None, image_size or None, width).
 SPECS: dict[str, Callable[[int | None, int | None, int], DetectorSpec]] = {
     "minissd": _small,
-    "ssd-mobilenetv2": _fixed(mobilenetv2_spec()),
     **{name: _fixed(spec) for name, spec in (PUBLISHED | ABLATIONS).items()},
+    "ssd-mobilenetv2": _fixed(mobilenetv2_spec()),
 }
 BODIES: dict[str, Callable[[DetectorSpec, np.random.Generator], Trunk]] = {
     "minissd": lambda spec, rng: small_trunk(rng, spec.network.width),
