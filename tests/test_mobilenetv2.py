@@ -14,6 +14,7 @@ from minissd.models.mobilenetv2 import (
     torchvision_names,
 )
 from minissd.nn import BatchNorm2d, Conv2d, Residual
+from minissd.nn.losses import softmax
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +123,11 @@ def test_a_missing_tensor_is_named(model, rng):
     del state["features.9.conv.2.weight"]
     with pytest.raises(KeyError, match=r"features\.9\.conv\.2\.weight"):
         body_from_torchvision(state)
+
+
+def test_untrained_heads_expect_as_much_background_as_mining_will_give_them(rng):
+    """Three negatives to a positive: the class loss starts where a network that ignores the picture ends."""
+    model = build_model("ssd-mobilenetv2", 20, rng).eval()
+    scores, _ = model.forward(model.prepare(rng.integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)))
+    background = softmax(scores)[..., 0]
+    assert background.mean() == pytest.approx(0.75, abs=0.05)  # without it: 1 / 21

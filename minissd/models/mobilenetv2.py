@@ -47,6 +47,7 @@ MOBILENETV2 = Network(
     normalised=(),
     xavier_fan="average",
     head_gain=0.1,
+    background_prior=0.75,
 )
 
 

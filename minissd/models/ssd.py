@@ -7,6 +7,8 @@ rows are already in the order map, row, column, box shape, so a reshape is all t
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from minissd.backend import Array, array_module, to_device
@@ -53,6 +55,10 @@ class SSD(Layer):
             head.weight.value.shape, rng, fan=self.spec.network.xavier_fan
         )
         head.weight.value[...] = weights * self.spec.network.head_gain
+        prior = self.spec.network.background_prior
+        if prior is not None:  # softmax of (b, 0, ..., 0) gives the background e^b / (e^b + C)
+            bias = math.log(self.spec.n_object_classes * prior / (1 - prior))
+            head.bias.value.reshape(boxes_per_cell, -1)[:, 0] = bias
         return head
 
     @property
