@@ -90,9 +90,13 @@ def as_detections(outputs: Mapping[str, np.ndarray]) -> list[Detections]:
 
 
 def _our_numbers(detector: Detector, stage: str, images: np.ndarray) -> dict[str, np.ndarray]:
-    model, spec = detector.model.eval(), detector.model.spec
+    model, spec = detector.model, detector.model.spec
     xp = array_module(model.heads[0].weight.value)
-    scores, offsets = model.forward(model.prepare(to_device(images, xp)))
+    was_training = model.training
+    try:
+        scores, offsets = model.eval().forward(model.prepare(to_device(images, xp)))
+    finally:
+        model.train(was_training)
     if stage == "raw":
         return {"scores": to_cpu(scores), "offsets": to_cpu(offsets)}
     scales = spec.center_scale, spec.size_scale, spec.size_clamp

@@ -48,12 +48,14 @@ def add_predictions(graph: Graph, model: SSD, x: Map) -> tuple[str, str]:
         x = add_layer(graph, model.segments[i], x, f"segments.{i}")
         side = feature_map.size
         check((x.height, x.width) == (side, side), f"segments.{i}", f"a map of {side} x {side}", x)
-        head = add_layer(graph, model.heads[i], x, f"heads.{i}")
+        tap = model.taps[i]
+        seen = x if tap is None else add_layer(graph, tap, x, f"taps.{i}")
+        head = add_layer(graph, model.heads[i], seen, f"heads.{i}")
         last = graph.node("Transpose", head.name, name=f"heads.{i}.last", perm=(0, 2, 3, 1))
-        shape = graph.constant([0, -1, model.n_classes + 4], f"heads.{i}.shape")  # 0: keep N
+        shape = graph.integers([0, -1, model.n_classes + 4], f"heads.{i}.shape")  # 0: keep N
         rows.append(graph.node("Reshape", last, shape, name=f"heads.{i}.rows"))
     everything = graph.node("Concat", *rows, name="heads.rows", axis=1)
-    sizes = graph.constant([model.n_classes, 4], "heads.sizes")
+    sizes = graph.integers([model.n_classes, 4], "heads.sizes")
     names = ("heads.scores", "heads.offsets")
     scores, offsets = graph.nodes("Split", everything, sizes, names=names, axis=2)
     return scores, offsets
@@ -83,7 +85,7 @@ def add_decoding(graph: Graph, spec: DetectorSpec, scores: str, offsets: str) ->
 
     parts = ("decode.center_offset", "decode.log_size")
     shift, log_size = graph.nodes(
-        "Split", offsets, graph.constant([2, 2], "decode.halves"), names=parts, axis=2
+        "Split", offsets, graph.integers([2, 2], "decode.halves"), names=parts, axis=2
     )
     shift = step("Mul", step("Mul", shift, spec.center_scale, "scaled"), default_size, "shift")
     center = step("Add", default_center, shift, "center")
@@ -125,7 +127,7 @@ def add_suppression(
     scores, rows = _best_of_each_class(graph, spec, probabilities)
     candidates = _gather_rows(graph, boxes, rows, "nms.candidates")  # (N, C * P, 4)
     kept = _keep(graph, spec, candidates, scores)  # (N, C * P), LEFT_OUT where silenced
-    most = graph.constant([n_detections(spec)], "nms.most")
+    most = graph.integers([n_detections(spec)], "nms.most")
     names = ("nms.best", "nms.places")  # of equal scores the first: by class, then by row
     best, places = graph.nodes("TopK", kept, most, names=names, axis=1)
     return _table(graph, spec, candidates, best, places)
@@ -133,18 +135,18 @@ def add_suppression(
 
 def _best_of_each_class(graph: Graph, spec: DetectorSpec, probabilities: str) -> tuple[str, str]:
     """Return the P best scores of each class, (N, C, P), and their boxes' rows as (N, C * P)."""
-    places = graph.constant(np.arange(1, spec.n_object_classes + 1), "nms.classes")
+    places = graph.integers(np.arange(1, spec.n_object_classes + 1), "nms.classes")
     objects = graph.node("Gather", probabilities, places, name="nms.objects", axis=2)
     by_class = graph.node("Transpose", objects, name="nms.by_class", perm=(0, 2, 1))
-    floor = graph.constant(float(spec.score_floor), "nms.floor")
+    floor = graph.constant(spec.score_floor, "nms.floor")
     above = graph.node("Greater", by_class, floor, name="nms.above")  # false for nan, too
     left_out = graph.constant(LEFT_OUT, "nms.left_out")
     scores = graph.node("Where", above, by_class, left_out, name="nms.scores")
     count = _n_candidates(spec)
     names = ("nms.top", "nms.top_rows")
-    top = graph.constant([count], "nms.count")
+    top = graph.integers([count], "nms.count")
     top_scores, rows = graph.nodes("TopK", scores, top, names=names, axis=2)
-    flat = graph.constant([0, spec.n_object_classes * count], "nms.flat")
+    flat = graph.integers([0, spec.n_object_classes * count], "nms.flat")
     return top_scores, graph.node("Reshape", rows, flat, name="nms.rows")
 
 
@@ -156,23 +158,23 @@ def _keep(graph: Graph, spec: DetectorSpec, candidates: str, scores: str) -> str
     """
     count, n_classes = _n_candidates(spec), spec.n_object_classes
     shapes = {"boxes": [-1, count, 4], "scores": [-1, 1, count], "table": [-1, count]}
-    shape = {key: graph.constant(value, f"nms.{key}_shape") for key, value in shapes.items()}
+    shape = {key: graph.integers(value, f"nms.{key}_shape") for key, value in shapes.items()}
     chosen = graph.node(
         "NonMaxSuppression",
         graph.node("Reshape", candidates, shape["boxes"], name="nms.class_boxes"),
         graph.node("Reshape", scores, shape["scores"], name="nms.class_scores"),
-        graph.constant([min(count, spec.max_detections)], "nms.most_of_class"),
-        graph.constant([float(spec.nms_iou)], "nms.iou"),
-        graph.constant([float(spec.score_floor)], "nms.threshold"),
+        graph.integers([min(count, spec.max_detections)], "nms.most_of_class"),
+        graph.constant([spec.nms_iou], "nms.iou"),
+        graph.constant([spec.score_floor], "nms.threshold"),
         name="nms.chosen",
     )  # (M, 3): image, class, box
-    columns = graph.constant([0, 2], "nms.columns")
+    columns = graph.integers([0, 2], "nms.columns")
     where = graph.node("Gather", chosen, columns, name="nms.where", axis=1)
     table = graph.node("Reshape", scores, shape["table"], name="nms.table")
     values = graph.node("GatherND", table, where, name="nms.values")
     left_out = graph.node("Expand", "nms.left_out", _shape(graph, table), name="nms.none")
     kept = graph.node("ScatterND", left_out, where, values, name="nms.kept_of_class")
-    back = graph.constant([-1, n_classes * count], "nms.image_shape")
+    back = graph.integers([-1, n_classes * count], "nms.image_shape")
     return graph.node("Reshape", kept, back, name="nms.kept")
 
 
@@ -180,26 +182,26 @@ def _table(
     graph: Graph, spec: DetectorSpec, candidates: str, best: str, places: str
 ) -> tuple[str, str, str, str]:
     """Return boxes, labels, scores and counts, with 0 in the rows that hold no detection."""
-    zero, nothing = graph.constant(0.0, "nms.zero"), graph.constant(0, "nms.nothing")
+    zero, nothing = graph.constant(0.0, "nms.zero"), graph.integers(0, "nms.nothing")
     found = graph.node("GreaterOrEqual", best, zero, name="nms.found")
     scores = graph.node("Where", found, best, zero, name="nms.final_scores")
-    count = graph.constant(_n_candidates(spec), "nms.candidates_per_class")
+    count = graph.integers(_n_candidates(spec), "nms.candidates_per_class")
     column = graph.node("Div", places, count, name="nms.column")
-    label = graph.node("Add", column, graph.constant(1, "nms.one"), name="nms.label")
+    label = graph.node("Add", column, graph.integers(1, "nms.one"), name="nms.label")
     labels = graph.node("Where", found, label, nothing, name="nms.final_labels")
-    last = graph.constant([2], "nms.last")
+    last = graph.integers([2], "nms.last")
     boxes = _clip(graph, _gather_rows(graph, candidates, places, "nms.best_boxes"), "nms.clipped")
     found_boxes = graph.node("Unsqueeze", found, last, name="nms.found_boxes")
     boxes = graph.node("Where", found_boxes, boxes, zero, name="nms.final_boxes")
     ones = graph.node("Cast", found, name="nms.ones", to=7)  # 7: int64
-    axis = graph.constant([1], "nms.axis")
+    axis = graph.integers([1], "nms.axis")
     counts = graph.node("ReduceSum", ones, axis, name="nms.final_counts", keepdims=0)
     return boxes, labels, scores, counts
 
 
 def _gather_rows(graph: Graph, boxes: str, rows: str, name: str) -> str:
     """Return rows (N, M) of boxes (N, K, 4), image by image: (N, M, 4)."""
-    last = graph.constant([2], f"{name}.axis")
+    last = graph.integers([2], f"{name}.axis")
     index = graph.node("Unsqueeze", rows, last, name=f"{name}.index")
     return graph.node("GatherND", boxes, index, name=name, batch_dims=1)
 

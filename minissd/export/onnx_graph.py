@@ -114,10 +114,15 @@ class Graph:
         self._nodes.append(made)
         return list(names)
 
-    def constant(self, array: Array | float | Sequence[int], name: str) -> str:
-        """Add fixed numbers, float32 or (whole numbers) int64, and return their name."""
-        values = np.asarray(to_cpu(array) if hasattr(array, "dtype") else array)
-        values = values.astype(np.int64 if values.dtype.kind in "iu" else np.float32, order="C")
+    def constant(self, numbers: Array | float, name: str) -> str:
+        """Add fixed numbers, float32 in the file, and return their name."""
+        return self._fix(np.array(to_cpu(numbers), np.float32, order="C"), name)
+
+    def integers(self, numbers: Array | int | Sequence[int], name: str) -> str:
+        """Add fixed whole numbers (places, sizes, axes), int64 in the file, and return their name."""
+        return self._fix(np.array(numbers, np.int64), name)
+
+    def _fix(self, values: np.ndarray, name: str) -> str:
         self._claim(name)
         self._constants.append(self._onnx.numpy_helper.from_array(values, name))
         return name

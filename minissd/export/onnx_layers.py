@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from minissd.errors import check
 from minissd.export.onnx_graph import Graph, Map
 from minissd.nn import (
     BatchNorm2d,
@@ -43,7 +44,7 @@ def add_layer(graph: Graph, layer: Layer, x: Map, name: str) -> Map:
 
     Args:
         graph: Grows.
-        layer: Of a kind with a translation. (Exactly this kind: a subclass may compute something else.)
+        layer: Of a kind with a translation, or of a kind that inherits the `forward` of one.
         x: The map that goes in.
         name: Of the layer, as in `Layer.layers`; its nodes and constants are named after it.
 
@@ -53,17 +54,24 @@ def add_layer(graph: Graph, layer: Layer, x: Map, name: str) -> Map:
     Raises:
         ValueError: There is no translation for this kind of layer; the message names both.
     """
-    translation = TRANSLATIONS.get(type(layer))
+    kind = next(each for each in type(layer).__mro__ if "forward" in vars(each))
+    translation = TRANSLATIONS.get(kind)
     if translation is None:
-        known = ", ".join(sorted(kind.__name__ for kind in TRANSLATIONS))
+        known = ", ".join(sorted(each.__name__ for each in TRANSLATIONS))
         raise ValueError(
             f"{name}: a layer of kind {type(layer).__name__} cannot be written as ONNX; known are {known}"
         )
     return translation(graph, layer, x, name)
 
 
+def _check_channels(x: Map, channels: int, name: str) -> None:
+    """Refuse a layer made for another number of channels: ONNX's checker does not look."""
+    check(x.channels == channels, name, f"a map of {channels} channels", x.channels)
+
+
 @translates(Conv2d)
 def _conv(graph: Graph, layer: Conv2d, x: Map, name: str) -> Map:
+    _check_channels(x, layer.in_channels, name)
     s = layer.shape
     weight = layer.weight.value.transpose(3, 2, 0, 1)  # (kh, kw, C / g, K) -> (K, C / g, kh, kw)
     inputs = [x.name, graph.constant(weight, f"{name}.weight")]
@@ -85,6 +93,7 @@ def _conv(graph: Graph, layer: Conv2d, x: Map, name: str) -> Map:
 @translates(Linear)
 def _linear(graph: Graph, layer: Linear, x: Map, name: str) -> Map:
     """Write it as a 1x1 convolution: on the channels of every pixel, as `Linear` works on the last axis."""
+    _check_channels(x, layer.in_features, name)
     weight = layer.weight.value.T[:, :, None, None]  # (C, K) -> (K, C, 1, 1)
     inputs = [x.name, graph.constant(weight, f"{name}.weight")]
     if layer.bias is not None:
@@ -95,6 +104,7 @@ def _linear(graph: Graph, layer: Linear, x: Map, name: str) -> Map:
 
 @translates(BatchNorm2d)
 def _batch_norm(graph: Graph, layer: BatchNorm2d, x: Map, name: str) -> Map:
+    _check_channels(x, layer.channels, name)
     values = {
         "gamma": layer.gamma.value,
         "beta": layer.beta.value,
@@ -108,13 +118,19 @@ def _batch_norm(graph: Graph, layer: BatchNorm2d, x: Map, name: str) -> Map:
 
 @translates(L2Normalize)
 def _l2_normalize(graph: Graph, layer: L2Normalize, x: Map, name: str) -> Map:
-    """Write scale * (x / sqrt(sum of x^2 over channels + eps)) step by step."""
+    """Write scale * x / divisor step by step; the rule says where the epsilon keeps the divisor above zero."""
+    _check_channels(x, layer.channels, name)
+    eps = graph.constant(layer.eps, f"{name}.eps")
     square = graph.node("Mul", x.name, x.name, name=f"{name}.square")
-    channels = graph.constant([1], f"{name}.axis")
+    channels = graph.integers([1], f"{name}.axis")
     total = graph.node("ReduceSum", square, channels, name=f"{name}.sum", keepdims=1)
-    total = graph.node("Add", total, graph.constant(layer.eps, f"{name}.eps"), name=f"{name}.plus")
-    length = graph.node("Sqrt", total, name=f"{name}.length")
-    unit = graph.node("Div", x.name, length, name=f"{name}.unit")
+    if layer.rule == "inside":
+        total = graph.node("Add", total, eps, name=f"{name}.plus")
+    divisor = graph.node("Sqrt", total, name=f"{name}.root")
+    if layer.rule != "inside":
+        keep = {"outside": "Add", "floor": "Max"}[layer.rule]
+        divisor = graph.node(keep, divisor, eps, name=f"{name}.divisor")
+    unit = graph.node("Div", x.name, divisor, name=f"{name}.unit")
     scale = graph.constant(layer.scale.value[:, None, None], f"{name}.scale")
     return Map(graph.node("Mul", unit, scale, name=name), x.channels, x.height, x.width)
 
