@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 
 import numpy as np
 import onnx_cases as cases
 import pytest
-from onnx_cases import inverted_residual
+from onnx_cases import assert_equal, inverted_residual
 
 from minissd.export.onnx_check import compare
 from minissd.export.onnx_file import STAGES, build_onnx, output_ports, write_onnx
@@ -69,6 +70,18 @@ def test_a_detector_answers_as_ours_does(rng, tmp_path, kind, stage):
     }
     assert max(differences.values()) <= 1e-4, differences
     assert all(len(each.scores) > 20 for each in detector.detect(cases.noise(rng, detector.model)))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_another_runtime_gives_the_same(rng, stage):
+    """ONNX's own plain evaluator says what the operators mean; nothing leans on a habit of ONNX Runtime."""
+    evaluator = importlib.import_module("onnx.reference").ReferenceEvaluator
+    detector = cases.named(cases.trained_size(small(rng), rng))
+    model = build_onnx(detector, stage)
+    images = {"images": cases.noise(rng, detector.model, 1)}
+    expected = cases.run_onnx(model.SerializeToString(), images)
+    for name, found in zip(expected, evaluator(model).run(None, images), strict=True):
+        assert_equal(found, expected[name], 1e-4)
 
 
 def test_a_difference_is_seen(rng, tmp_path):

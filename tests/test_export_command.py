@@ -70,6 +70,7 @@ def test_export_writes_checks_and_tells(capsys, weights, tmp_path, flags, names)
     assert "input   images uint8 (N, 96, 96, 3)" in text
     assert re.findall(r"output  (\w+) ", text) == names
     assert "largest differences" in text
+    assert ("detections that only one of the two has: 0" in text) == (flags == ["--nms"])
     assert "  equal (allowed: 0.0001)" in text
     assert [each.name for each in onnx.load(out).graph.output] == names
     assert [each.name for each in out.parent.iterdir()] == ["m.onnx"]

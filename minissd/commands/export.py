@@ -17,7 +17,7 @@ import numpy as np
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Weights, file, how far."""
-    parser.add_argument("weights", help="run folder or checkpoint file")
+    parser.add_argument("weights", help="run folder or file of trained weights")
     parser.add_argument("--out", default="model.onnx", help="file to write")
     stage = parser.add_mutually_exclusive_group()
     stage.add_argument(
@@ -25,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="stage",
         action="store_const",
         const="decode",
-        default="raw",
         help="end with boxes and probabilities instead of offsets and scores",
     )
     stage.add_argument(
@@ -49,14 +48,15 @@ def run(args: argparse.Namespace) -> int:
     from minissd.export.onnx_file import build_onnx, check_name, summary, write_onnx
     from minissd.export.onnx_graph import onnx_package
 
+    stage = args.stage or "raw"
     check_name(args.out)
     onnx_package()  # what is missing is told before anything is loaded
     if args.check:
         onnxruntime_package()
     detector, _ = open_detector(args.weights, "cpu")
-    write_onnx(build_onnx(detector, args.stage), args.out)
-    print(summary(detector, args.stage, args.out))
-    return print_check(detector, args.stage, args.out) if args.check else 0
+    write_onnx(build_onnx(detector, stage), args.out)
+    print(summary(detector, stage, args.out))
+    return print_check(detector, stage, args.out) if args.check else 0
 
 
 def print_check(detector: object, stage: str, path: str) -> int:
@@ -68,7 +68,11 @@ def print_check(detector: object, stage: str, path: str) -> int:
     differences = compare(detector, stage, path, images)
     print("  ONNX Runtime against minissd on two random images, largest differences:")
     for name, value in differences.items():
-        print(f"    {name:<13} {int(value) if name == 'unpaired' else format(value, '.1e')}")
+        print(f"    {name:<13} {value:.1e}" if name != "unpaired" else _unpaired(value))
     good = max(differences.values()) <= TOLERANCE
     print(f"  {'equal' if good else 'NOT EQUAL'} (allowed: {TOLERANCE:g})")
     return 0 if good else 1
+
+
+def _unpaired(count: float) -> str:
+    return f"    detections that only one of the two has: {count:.0f}"
