@@ -11,7 +11,7 @@ import onnx_cases as cases
 import pytest
 from onnx_cases import assert_equal, inverted_residual
 
-from minissd.export.onnx_check import compare
+from minissd.export.onnx_check import apart, compare
 from minissd.export.onnx_file import STAGES, build_onnx, output_ports, write_onnx
 from minissd.export.onnx_graph import IR_VERSION, OPSET
 from minissd.models.backbones import Trunk
@@ -95,6 +95,16 @@ def test_a_difference_is_seen(rng, tmp_path):
         bias[0] += 0.1
         assert max(compare(detector, stage, path, images).values()) > 1e-3
         bias[0] -= 0.1
+
+
+def test_how_far_numbers_lie_apart():
+    one, hundred = np.ones((2, 3), np.float32), np.full((2, 3), -100, np.float32)
+    assert apart(one, one) == 0
+    assert apart(one, one + 0.5) == 0.5
+    assert apart(hundred, hundred + 1) == pytest.approx(0.01)
+    assert apart(one[:0], one[:0]) == 0
+    for wrong in (one[:1], one * np.nan, one * np.inf):
+        assert apart(one, wrong) == np.inf
 
 
 def test_the_file_says_what_it_is(rng):

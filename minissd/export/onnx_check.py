@@ -76,10 +76,14 @@ def compare(
 
 
 def apart(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Return the largest difference of two arrays; of numbers above 1 the relative one, and inf if shapes differ."""
+    """Return the largest difference of two arrays; of numbers above 1 the relative one.
+
+    It is inf where the shapes differ, or where one of two numbers is none (nan).
+    """
     if ours.shape != theirs.shape:
         return float("inf")
-    return float(np.max(np.abs(ours - theirs) / np.maximum(1, np.abs(ours)), initial=0))
+    difference = np.abs(ours - theirs) / np.maximum(1, np.abs(ours))
+    return float(np.max(np.nan_to_num(difference, nan=np.inf, posinf=np.inf), initial=0))
 
 
 def as_detections(outputs: Mapping[str, np.ndarray]) -> list[Detections]:
