@@ -138,6 +138,13 @@ def test_the_shapes_are_those_that_come_out(rng, tmp_path):
                 assert found[port.name].dtype == port.dtype
 
 
+def test_a_network_on_a_device_is_written_the_same(rng, xp):
+    detector = cases.named(cases.trained_size(published("ssd300")(rng), rng))
+    expected = build_onnx(detector, "nms").SerializeToString()
+    detector.model.to(xp)
+    assert build_onnx(detector, "nms").SerializeToString() == expected
+
+
 def test_training_mode_is_left_alone(rng, tmp_path):
     """Batch norm is exported as it is in evaluation, and the network goes on in its own mode."""
     detector = cases.named(cases.trained_size(small(rng), rng))
