@@ -96,12 +96,13 @@ def test_suppression(rng, floor, per_class, limit, iou, n_object_classes, n_imag
 
 def test_suppression_of_nothing(rng):
     """No image, or only one of several, has a score above the floor; a score may be no number."""
-    spec = few_boxes()
+    spec = few_boxes(candidates_per_class=2, nms_iou=1)
     boxes = np.stack([random_boxes(rng, 66, np.float32)] * 3)
     nothing = np.full((3, 66, 4), 0.01, np.float32)  # not *above* the floor of 0.01
     assert [len(each.scores) for each in check_suppression(spec, boxes, nothing)] == [0, 0, 0]
-    nothing[1, 4, 2], nothing[1, 5, 2] = 0.5, np.nan
-    assert [len(each.scores) for each in check_suppression(spec, boxes, nothing)] == [0, 1, 0]
+    nothing[1, :60, 2] = np.nan  # these do not take the places of the candidates
+    nothing[1, 4, 2] = nothing[1, 65, 2] = 0.5
+    assert [len(each.scores) for each in check_suppression(spec, boxes, nothing)] == [0, 2, 0]
 
 
 def test_iou_at_the_threshold_stays():
