@@ -36,6 +36,7 @@ ALLOWED = {
     "datasets": BASE | TOOLS | {"boxes"},
     "evaluation": BASE | TOOLS | {"boxes"},
     "models": BASE | TOOLS | {"nn", "boxes"},
+    "export": BASE | TOOLS | {"nn", "boxes", "models"},
     "plotting": BASE | TOOLS | {"boxes", "datasets", "evaluation"},
     "system": BASE | TOOLS,
     "training": BASE | TOOLS | {"nn", "boxes", "datasets", "evaluation", "models", "plotting"},
@@ -55,6 +56,8 @@ OUTSIDE = {
     "safetensors": {"training", "models"},
     "threadpoolctl": {"system", "parallel"},
     "defusedxml": {"datasets"},
+    "onnx": {"export"},
+    "onnxruntime": {"export"},
 }
 
 
@@ -313,4 +316,4 @@ def test_the_rules_name_real_parts_and_packages():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {re.split(r"[^\w-]", line)[0].lower() for line in project["dependencies"]}
     names = {"PIL" if name == "pillow" else name for name in names}
-    assert names | {"cupy"} == set(OUTSIDE)
+    assert names | {"cupy", "onnx", "onnxruntime"} == set(OUTSIDE)
