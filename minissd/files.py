@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from minissd.errors import InputError
@@ -49,6 +49,43 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file (UTF-8) atomically; errors as in `write_atomically`."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_texts(folder: str | Path, texts: Mapping[str, str]) -> None:
+    """Write several text files (UTF-8) into one folder: none takes its place before all are complete.
+
+    Other files of the folder stay as they are. A folder that is new appears all at once.
+
+    Args:
+        folder: Where to; it and those above it are made.
+        texts: What to write, by name of the file.
+
+    Raises:
+        InputError: Something cannot be written; the message names the folder and the reason, and whatever stood there
+            before is untouched.
+    """
+    folder = Path(folder)
+    make_folder(folder.parent)
+    if folder.exists():
+        make_folder(folder)  # says so where it is a file
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"
+        ) as place:
+            new = Path(place) / "files"
+            new.mkdir()
+            for name, text in texts.items():
+                with (new / name).open("w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if not folder.exists():
+                new.rename(folder)
+                return
+            for name in texts:
+                os.replace(new / name, folder / name)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def make_folder(path: str | Path) -> Path:

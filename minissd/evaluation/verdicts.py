@@ -2,7 +2,8 @@
 
 This is the rule of the VOC devkit. Its boxes are pixels, 1-based and inclusive, so it adds one to every width and
 height. Read as fractions, xmin = (x - 1) / W and xmax = x / W, the same boxes need no such correction: the plain IoU
-of `minissd.boxes` is the devkit's (a test holds the two equal).
+of `minissd.boxes` is the devkit's (a test holds the two equal). Programs that leave the one out measure boxes a pixel
+narrower and lower; the pixel rule "exclusive" does as they do, so that their numbers can be met.
 """
 
 from __future__ import annotations
@@ -23,19 +24,29 @@ RIGHT, WRONG, IGNORED = 1, 0, -1
 # whole pixels in an image of 500 x 500 that fall short of 0.5 do so by at least 1 / (2 * 500 * 500) = 2e-6.
 ROUNDING = 1e-6
 
+PIXEL_RULES = ("inclusive", "exclusive")  # width xmax - xmin + 1 in VOC's pixels, or xmax - xmin
+
 
 class Truth(NamedTuple):
-    """The objects that are in one image.
+    """The objects that are in one image, and what is known of the image itself.
 
     Attributes:
         boxes: Shape (M, 4), float, corners as fractions of the image; M may be 0.
         labels: Shape (M,), int, 1 to n_object_classes.
-        difficult: Shape (M,), bool: finding it earns nothing and costs nothing; None for no such object.
+        difficult: Shape (M,), bool: finding it earns nothing and costs nothing (VOC's difficult objects, COCO's
+            crowds); None for no such object.
+        size: Width and height of the image, pixels; None where it is not known. Result files, COCO's areas and the
+            pixel rule "exclusive" need it.
+        image_id: Name of the image within its data set.
+        area: Shape (M,), float, pixels that each object covers, as COCO states it; None for those of its box.
     """
 
     boxes: np.ndarray
     labels: np.ndarray
     difficult: np.ndarray | None = None
+    size: tuple[int, int] | None = None
+    image_id: str = ""
+    area: np.ndarray | None = None
 
 
 class Objects(NamedTuple):
@@ -45,11 +56,15 @@ class Objects(NamedTuple):
         label: Shape (M,), int64.
         difficult: Shape (M,), bool.
         size: Shape (M,), float64, square root of the box's share of the image.
+        image: Shape (M,), int64, which image.
+        box: Shape (M, 4), float, corners as fractions.
     """
 
     label: np.ndarray
     difficult: np.ndarray
     size: np.ndarray
+    image: np.ndarray
+    box: np.ndarray
 
 
 class Ranking(NamedTuple):
@@ -64,6 +79,7 @@ class Ranking(NamedTuple):
         object: Shape (D,), int64, the row in `Objects` of the object of its class that it overlaps most (the first of
             equal ones), -1 where the image has none of that class.
         iou: Shape (D,), float64, that overlap.
+        box: Shape (D, 4), float, corners as fractions.
     """
 
     image: np.ndarray
@@ -73,6 +89,7 @@ class Ranking(NamedTuple):
     size: np.ndarray
     object: np.ndarray
     iou: np.ndarray
+    box: np.ndarray
 
 
 def rank(
@@ -80,6 +97,8 @@ def rank(
     truths: Sequence[Truth],
     n_object_classes: int | None = None,
     score_floor: float | None = None,
+    pixel_rule: str = "inclusive",
+    tie_order: Sequence[np.ndarray] | None = None,
 ) -> tuple[Ranking, Objects]:
     """Put the detections of all images in order and find the object that each overlaps most.
 
@@ -88,22 +107,35 @@ def rank(
         truths: One an image, in the same order.
         n_object_classes: If given, labels above it are refused.
         score_floor: Detections that do not score above it are left out; None keeps all.
+        pixel_rule: "inclusive" (VOC: the last pixel is part of the box) or "exclusive", which needs sizes.
+        tie_order: For each image shape (D,), numbers that put detections of equal scores in order, such as the lines
+            of a result file; None for by image, then by index.
 
     Raises:
         ValueError: The two do not have one entry an image each, or an array has a wrong shape, a label out of range
             or a number that is not finite; the message names the image.
     """
     check(len(detections) == len(truths), "detections", f"{len(truths)} images", len(detections))
+    check(pixel_rule in PIXEL_RULES, "pixel_rule", " | ".join(PIXEL_RULES), pixel_rule)
     found = [_checked(d, "detections", i, n_object_classes) for i, d in enumerate(detections)]
     known = [_checked(t, "truths", i, n_object_classes) for i, t in enumerate(truths)]
     boxes, label, score, image, index = _in_a_row(found)
     object_boxes, object_label, difficult, object_image, _ = _in_a_row(known)
+    if pixel_rule == "exclusive":
+        pixel = 1 / image_sizes(truths)
+        boxes, object_boxes = (
+            _narrowed(boxes, pixel[image]),
+            _narrowed(object_boxes, pixel[object_image]),
+        )
     best, overlap = _best_objects(boxes, label, image, object_boxes, object_label, object_image)
     order = np.argsort(-score, kind="stable")
+    if tie_order is not None:
+        order = np.lexsort((np.concatenate([np.zeros(0), *tie_order]), -score))
     if score_floor is not None:
         order = order[score[order] > score_floor]
-    columns = (image, index, label, score, np.sqrt(area(boxes)), best, overlap)
-    objects = Objects(object_label, difficult.astype(bool), np.sqrt(area(object_boxes)))
+    columns = (image, index, label, score, np.sqrt(area(boxes)), best, overlap, boxes)
+    size = np.sqrt(area(object_boxes))
+    objects = Objects(object_label, difficult.astype(bool), size, object_image, object_boxes)
     return Ranking(*(column[order] for column in columns)), objects
 
 
@@ -189,7 +221,7 @@ def _checked(
     item: Detections | Truth, name: str, image: int, n_object_classes: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return boxes, labels and scores (or `difficult`) of one image on the host, or say what is wrong with them."""
-    boxes, labels, last = (None if part is None else to_cpu(part) for part in item)
+    boxes, labels, last = (None if part is None else to_cpu(part) for part in item[:3])
     where = f"{name}[{image}]"
     check_shape(boxes, ("M", 4), f"{where}.boxes")
     check_shape(labels, (len(boxes),), f"{where}.labels")
@@ -209,6 +241,26 @@ def _check_rows(good: np.ndarray, values: np.ndarray, argument: str, expected: s
     if not good.all():
         row = int(good.argmin())
         check(False, f"{argument}: row {row}", expected, values[row].tolist())
+
+
+def image_sizes(truths: Sequence[Truth]) -> np.ndarray:
+    """Return width and height of every image.
+
+    Returns:
+        Shape (N, 2), float64, pixels.
+
+    Raises:
+        ValueError: A size is not known; the message names the image.
+    """
+    for i, truth in enumerate(truths):
+        check(truth.size is not None, f"truths[{i}].size", "width and height in pixels", None)
+    return np.array([truth.size for truth in truths], float).reshape(-1, 2)
+
+
+def _narrowed(boxes: np.ndarray, pixel: np.ndarray) -> np.ndarray:
+    """Take one pixel (N, 2) off the width and the height of boxes; none becomes less than empty."""
+    low = np.minimum(boxes[:, :2] + pixel, boxes[:, 2:])
+    return np.concatenate([low, boxes[:, 2:]], axis=1)
 
 
 def _in_a_row(items: list[tuple]) -> tuple[np.ndarray, ...]:
