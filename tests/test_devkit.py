@@ -36,7 +36,7 @@ def test_random_sets_of_many_classes_have_the_devkits_ap(method, pixel_rule, las
             assert ours.mean_ap == pytest.approx(math.fsum(known) / len(known), abs=1e-12)
         seen += known
     assert len(seen) > 250
-    assert len(set(seen)) > 150  # not all of them 0 or 1
+    assert len(set(seen)) > 100  # not all of them 0 or 1
 
 
 def test_the_two_pixel_rules_differ_where_boxes_are_small():
