@@ -24,12 +24,7 @@ from minissd.errors import InputError
 from minissd.evaluation.coco_records import coco_results, ground_truth
 from minissd.evaluation.verdicts import Truth
 
-# The order in which COCO's program gives its numbers.
-NAMES = (
-    "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
-    "ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large",
-)  # fmt: skip
-
+# In the order in which COCO's program gives its numbers.
 WORDS = {
     "ap": "AP, IoU 0.50 to 0.95",
     "ap50": "AP, IoU 0.50",
@@ -44,6 +39,7 @@ WORDS = {
     "ar_medium": "AR of medium objects",
     "ar_large": "AR of large objects",
 }
+NAMES = tuple(WORDS)
 
 
 @dataclass(frozen=True)
