@@ -96,13 +96,20 @@ class Sensitivity:
         low, own, high = np.mean(rows, axis=0).tolist() if rows else [math.nan] * 3
         return low, own, high
 
+    def mean(self) -> ClassSensitivity:
+        """Return the mean over the classes, part by part; each standard error is that of such a mean."""
+        classes = list(self.per_class.values())
+        size = {name: _mean([each.size[name] for each in classes]) for name in SIZES}
+        aspect = {name: _mean([each.aspect[name] for each in classes]) for name in ASPECTS}
+        return ClassSensitivity(_mean([each.overall for each in classes]), size, aspect)
+
     def format_table(self) -> str:
         """Return AP_N of each part of each class as text of fixed columns."""
         width = max(map(len, ["class", *self.per_class]))
         names = "".join(f"{name:>7}" for name in (*SIZES, "", *ASPECTS))
         head = f"{'class':<{width}}  {'AP_N':>6}{names}"
         lines = [head, "-" * len(head)]
-        for name, each in self.per_class.items():
+        for name, each in {**self.per_class, "mean": self.mean()}.items():
             size, aspect = (_row(parts) for parts in (each.size, each.aspect))
             lines.append(f"{name:<{width}}  {_shown(each.overall.ap):>6}{size}{'':>7}{aspect}")
         lines.append("-" * len(head))
@@ -210,6 +217,16 @@ def normalised_ap(
     values = np.zeros(n_objects)
     values[: right.sum()] = best[right]
     return float(values.mean()), float(values.std() / math.sqrt(n_objects))
+
+
+def _mean(parts: Sequence[Part]) -> Part:
+    """The mean of parts that have objects, taken as independent of each other."""
+    known = [part for part in parts if part.n_objects]
+    if not known:
+        return Part(math.nan, math.nan, 0)
+    error = math.sqrt(sum(part.error**2 for part in known)) / len(known)
+    ap = sum(part.ap for part in known) / len(known)
+    return Part(ap, error, sum(part.n_objects for part in known))
 
 
 def _part(
