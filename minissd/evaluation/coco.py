@@ -111,7 +111,7 @@ def evaluate_coco(
         InputError: pycocotools is not installed.
         ValueError: The two do not have one entry an image each, an image has no size, or a label has no name.
     """
-    coco, coco_eval = _pycocotools()
+    coco, coco_eval = load_pycocotools()
     truth = ground_truth(truths, class_names, category_ids)
     answers = coco_results(detections, truths, class_names, category_ids)
     records = [_result_record(number, row) for number, row in enumerate(answers, start=1)]
@@ -142,7 +142,12 @@ def evaluate_coco(
     )
 
 
-def _pycocotools() -> tuple[type, type]:
+def load_pycocotools() -> tuple[type, type]:
+    """Return the two classes of COCO's program: the data set and the evaluation.
+
+    Raises:
+        InputError: pycocotools is not installed.
+    """
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
