@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from devkit_cases import CLASSES, METHODS, as_ours, devkit_ap, random_set
+from devkit_cases import CLASSES, METHODS, as_ours, devkit_ap, random_set, shaken
 
 from minissd.boxes.nms import Detections
-from minissd.boxes.pixels import pixels_to_fractions
-from minissd.evaluation import Truth, evaluate
+from minissd.boxes.pixels import fractions_to_pixels, pixels_to_fractions
+from minissd.datasets.voc import VOC_CLASSES, VocDataset
+from minissd.evaluation import Truth, evaluate, read_voc_results
+from minissd.training.inference import Subset, read_truths
 
 
 @pytest.mark.parametrize("pixel_rule, last_pixel", [("inclusive", 1), ("exclusive", 0)])
@@ -67,3 +69,33 @@ def test_ties_go_by_image_then_index_or_as_they_are_told():
         detections, truths, ["cat"], method="all-point", tie_order=[np.array([7]), np.array([3])]
     )
     assert told.mean_ap == pytest.approx(1 / 2)  # right, wrong
+
+
+@pytest.mark.photos
+def test_annotations_of_real_photographs_through_files_have_the_devkits_ap(voc_root, tmp_path, rng):
+    """Boxes come as float32 fractions of annotation files, detections as whole pixels of result files."""
+    data = Subset(VocDataset(voc_root, "val", VOC_CLASSES), 400)
+    truths = read_truths(data.dataset)[: len(data)]
+    images, detections = [], []
+    for number, one in enumerate(truths):
+        boxes = np.round(fractions_to_pixels(one.boxes, *one.size), 3)  # as the files have them
+        images.append((*one.size, list(zip(one.labels.tolist(), boxes, one.difficult.tolist()))))
+        for label, box, _ in images[-1][2]:
+            for _ in range(rng.integers(0, 4)):
+                named = label if rng.random() < 0.8 else int(rng.integers(1, 21))
+                guess = shaken(rng, box.astype(int), *one.size)
+                detections.append((number, named, round(float(rng.random()), 2), guess))
+    for label, name in enumerate(VOC_CLASSES, start=1):
+        rows = [
+            f"{truths[image].image_id} {score} {' '.join(map(str, box))}\n"
+            for image, own, score, box in detections
+            if own == label
+        ]
+        (tmp_path / f"comp4_det_val_{name}.txt").write_text("".join(rows))
+    back, lines = read_voc_results(tmp_path, truths, VOC_CLASSES, "val")
+    for method in METHODS:
+        ours = evaluate(back, truths, VOC_CLASSES, method=method, tie_order=lines)
+        for label, name in enumerate(VOC_CLASSES, start=1):
+            expected = devkit_ap(images, detections, label, method, 1)
+            assert ours.per_class[name].ap == pytest.approx(expected, abs=1e-12, nan_ok=True)
+        assert 0.1 < ours.mean_ap < 0.9

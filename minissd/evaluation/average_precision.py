@@ -13,17 +13,9 @@ import numpy as np
 
 from minissd.boxes.nms import Detections
 from minissd.errors import check, check_shape
+from minissd.evaluation.ranking import Objects, Ranking, Truth, rank
 from minissd.evaluation.results import ClassResult, Evaluation, SizeResult, mean_of_known
-from minissd.evaluation.verdicts import (
-    IGNORED,
-    RIGHT,
-    Objects,
-    Ranking,
-    Truth,
-    counted,
-    judge,
-    rank,
-)
+from minissd.evaluation.verdicts import IGNORED, RIGHT, counted, judge
 
 __all__ = [
     "METHODS",

@@ -22,7 +22,7 @@ import numpy as np
 from minissd.boxes.nms import Detections
 from minissd.errors import InputError
 from minissd.evaluation.coco_records import coco_results, ground_truth
-from minissd.evaluation.verdicts import Truth
+from minissd.evaluation.ranking import Truth
 
 # In the order in which COCO's program gives its numbers.
 WORDS = {

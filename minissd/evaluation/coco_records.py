@@ -19,7 +19,7 @@ import numpy as np
 from minissd.backend import to_cpu
 from minissd.boxes.nms import Detections
 from minissd.errors import check
-from minissd.evaluation.verdicts import Truth, image_sizes
+from minissd.evaluation.ranking import Truth, image_sizes
 from minissd.files import write_text
 
 

@@ -34,17 +34,8 @@ from minissd.evaluation.error_results import (
     ClassErrors,
     ErrorAnalysis,
 )
-from minissd.evaluation.verdicts import (
-    IGNORED,
-    RIGHT,
-    ROUNDING,
-    Objects,
-    Ranking,
-    Truth,
-    counted,
-    judge,
-    rank,
-)
+from minissd.evaluation.ranking import Objects, Ranking, Truth, rank
+from minissd.evaluation.verdicts import IGNORED, RIGHT, ROUNDING, counted, judge
 
 __all__ = [
     "BG",

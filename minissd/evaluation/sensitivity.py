@@ -22,17 +22,8 @@ import numpy as np
 
 from minissd.boxes.nms import Detections
 from minissd.errors import check
-from minissd.evaluation.verdicts import (
-    RIGHT,
-    WRONG,
-    Objects,
-    Ranking,
-    Truth,
-    counted,
-    image_sizes,
-    judge,
-    rank,
-)
+from minissd.evaluation.ranking import Objects, Ranking, Truth, image_sizes, rank
+from minissd.evaluation.verdicts import RIGHT, WRONG, counted, judge
 
 SIZES = ("XS", "S", "M", "L", "XL")  # extra small ... extra large
 ASPECTS = ("XT", "T", "M", "W", "XW")  # extra tall ... extra wide

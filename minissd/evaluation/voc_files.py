@@ -18,7 +18,7 @@ from minissd.backend import to_cpu
 from minissd.boxes.nms import Detections
 from minissd.boxes.pixels import fractions_to_pixels, pixels_to_fractions
 from minissd.errors import InputError, check
-from minissd.evaluation.verdicts import Truth, image_sizes
+from minissd.evaluation.ranking import Truth, image_sizes
 from minissd.files import write_texts
 
 COLUMNS = ("image", "score", "xmin", "ymin", "xmax", "ymax")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from minissd.errors import check
 from minissd.evaluation.sensitivity import ClassSensitivity, Sensitivity
 from minissd.plotting.grid import new_figure, plain_axes, write_heading
-from minissd.plotting.style import MEASURE, SMALL, WIDTH
+from minissd.plotting.style import MEASURE, QUIET, SMALL, WIDTH
 
 CLASSES_IN_A_ROW = 7
 
@@ -82,6 +82,8 @@ def _bars(axes: Axes, classes: Mapping[str, ClassSensitivity], key: str) -> None
         alpha=0.55,
         error_kw={"ecolor": "black", "elinewidth": 0.8, "capsize": 1.6},
     )
+    for place in x[~known]:
+        axes.text(place, 0.02, "–", ha="center", fontsize=SMALL, color=QUIET)  # no such object
     for number, each in enumerate(classes.values()):
         ends = [6 * number - 0.5, 6 * number + each_width - 0.5]
         axes.plot(ends, [each.overall.ap] * 2, color="black", linewidth=1.2, label="_whole")
