@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from minissd.errors import InputError
@@ -51,7 +51,7 @@ def write_text(path: str | Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_texts(folder: str | Path, texts: Mapping[str, str]) -> None:
+def write_texts(folder: str | Path, texts: dict[str, str]) -> None:
     """Write several text files (UTF-8) into one folder: none takes its place before all are complete.
 
     Other files of the folder stay as they are. A folder that is new appears all at once.

@@ -145,6 +145,12 @@ def test_choices_that_do_not_fit_are_refused(words, fault, begun, tiny_shapes, c
     assert fault in error_of(capsys, *(places.get(word, word) for word in words))
 
 
+def test_a_network_that_was_not_trained_here_needs_its_data_named(begun, capsys, monkeypatch):
+    detector, _ = open_detector(begun, "cpu")
+    monkeypatch.setattr("minissd.commands.common.open_detector", lambda *_: (detector, None))
+    assert "name the data set, --data and --split" in error_of(capsys, begun)
+
+
 @pytest.mark.parametrize("text", ["[1]", '{"a": "cat"}', '{"a": [1]}', "{"])
 def test_sets_of_similar_classes_that_are_none(text, begun, tmp_path, capsys):
     path = tmp_path / "similar.json"

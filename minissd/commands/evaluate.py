@@ -138,6 +138,8 @@ def _detect(args: argparse.Namespace) -> Found:
     """Let a network find the objects of its data set, or of another one."""
     from minissd.commands.common import open_detector
     from minissd.datasets.voc import open_with_classes
+    from minissd.errors import InputError
+    from minissd.training.config import TrainConfig
     from minissd.training.inference import (
         Subset,
         category_ids,
@@ -146,7 +148,9 @@ def _detect(args: argparse.Namespace) -> Found:
     )
 
     detector, checkpoint = open_detector(args.weights, args.device)
-    config = checkpoint.config
+    if checkpoint is None and not (args.data and args.split):
+        raise InputError(f"{args.weights}: not trained here: name the data set, --data and --split")
+    config = checkpoint.config if checkpoint else TrainConfig(args.data)
     split = args.split or config.eval_split or config.split
     folder = args.data or config.data
     data = open_with_classes(folder, split, detector.class_names, bool(config.classes))
