@@ -182,6 +182,23 @@ def test_areas_and_numbers_of_a_data_set_are_used():
     assert category_ids(Coco, ["cow", "yak"]) is None
     assert category_ids([], ["cow"]) is None
 
+    class Annotation:
+        names, width, height = ("cat", "yak", "cat"), 4, 3
+        area, crowd = np.array([5.0, 6.0, 7.0]), np.array([False, False, True])
+
+    class Areas(list):
+        class_names, image_ids = ("cat",), ("7",)
+
+        def annotation(self, index):
+            return Annotation
+
+        def truth(self, index):
+            n = self[index]
+            return np.zeros((n, 4)), np.ones(n, int), np.zeros(n, bool)
+
+    assert read_truths(Areas([2]))[0].area.tolist() == [5, 7]
+    assert read_truths(Areas([1]))[0].area.tolist() == [5]  # without the crowd
+
     class Sample:
         boxes, labels, difficult = np.zeros((1, 4)), np.ones(1, int), np.zeros(1, bool)
         size, image_id, area = (4, 3), "7", np.array([5.0])

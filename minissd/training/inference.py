@@ -49,19 +49,22 @@ def detect_dataset(
 
 
 def read_truths(dataset: Sequence) -> list[Truth]:
-    """Read the true objects of every image of a data set, without the pictures where that can be done.
+    """Return the true objects of every image of a data set without reading the pictures.
 
     Args:
         dataset: Such as `VocDataset`.
     """
     truths = []
     for index in range(len(dataset)):
-        annotation = dataset.annotation(index)
-        if getattr(annotation, "area", None) is not None:
-            truths.append(truth_of(dataset[index]))
-            continue
+        annotation, objects = dataset.annotation(index), dataset.truth(index)
         size = annotation.width, annotation.height
-        truths.append(Truth(*dataset.truth(index), size, dataset.image_ids[index]))
+        area = getattr(annotation, "area", None)
+        if area is not None:
+            given = np.isin(annotation.names, dataset.class_names)
+            if given.sum() > len(objects[1]):  # the data set leaves out crowds
+                given &= ~annotation.crowd
+            area = area[given]
+        truths.append(Truth(*objects, size, dataset.image_ids[index], area))
     return truths
 
 
