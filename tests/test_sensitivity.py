@@ -73,7 +73,7 @@ def test_normalised_ap_by_hand():
     ap, error = normalised_ap(flags("x-x"), flags("-x-"), 4, 8)
     assert ap == pytest.approx((1 + 4 / 5) / 4)
     mean = 9 / 20
-    spread = math.sqrt(((1 - mean) ** 2 + (4 / 5 - mean) ** 2 + 2 * mean**2) / 4)
+    spread = math.sqrt(((1 - mean) ** 2 + (4 / 5 - mean) ** 2 + 2 * mean**2) / 3)
     assert error == pytest.approx(spread / 2)
 
 

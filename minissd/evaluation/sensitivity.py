@@ -36,7 +36,8 @@ class Part:
 
     Attributes:
         ap: Normalised average precision AP_N, 0 to 1; nan where there is no object.
-        error: Its standard error: the spread of P_N over the objects, divided by the root of their number.
+        error: Its standard error: the standard deviation of P_N over the objects (of a sample), divided by the root of
+            their number; 0 for a single object.
         n_objects: How many there are.
     """
 
@@ -207,7 +208,8 @@ def normalised_ap(
     best = np.maximum.accumulate(precision[::-1])[::-1]
     values = np.zeros(n_objects)
     values[: right.sum()] = best[right]
-    return float(values.mean()), float(values.std() / math.sqrt(n_objects))
+    spread = values.std(ddof=1) if n_objects > 1 else 0.0
+    return float(values.mean()), float(spread / math.sqrt(n_objects))
 
 
 def _mean(parts: Sequence[Part]) -> Part:
