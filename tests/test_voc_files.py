@@ -85,6 +85,15 @@ def test_no_images_and_empty_files_have_an_answer(tmp_path):
     assert [len(d.scores) for d in back] == [len(each) for each in lines] == [0, 0]
 
 
+def test_equal_scores_stay_in_the_order_of_the_file(tmp_path):
+    folder = folder_with(
+        tmp_path, "".join(f"000000 {s} 1 1 {x} 9\n" for s, x in ((0.5, 3), (0.5, 2), (0.7, 1)))
+    )
+    back, lines = read_voc_results(folder, named([truth()], (10, 10)), ["cat"])
+    np.testing.assert_allclose(back[0].boxes[:, 2], [0.1, 0.3, 0.2])
+    assert lines[0].tolist() == [3, 1, 2]
+
+
 def test_boxes_that_leave_the_picture_stay_as_they_are(tmp_path):
     folder = folder_with(tmp_path, "000000 0.5 -9 1 110 100\n")
     back, _ = read_voc_results(folder, named([truth()], (100, 100)), ["cat"])
