@@ -51,6 +51,43 @@ def write_text(path: str | Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def write_texts(folder: str | Path, texts: dict[str, str]) -> None:
+    """Write several text files (UTF-8) into one folder: none takes its place before all are complete.
+
+    Other files of the folder stay as they are. A folder that is new appears all at once.
+
+    Args:
+        folder: Where to; it and those above it are made.
+        texts: What to write, by name of the file.
+
+    Raises:
+        InputError: Something cannot be written; the message names the folder and the reason, and whatever stood there
+            before is untouched.
+    """
+    folder = Path(folder)
+    make_folder(folder.parent)
+    if folder.exists():
+        make_folder(folder)  # says so where it is a file
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"
+        ) as place:
+            new = Path(place) / "files"
+            new.mkdir()
+            for name, text in texts.items():
+                with (new / name).open("w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if not folder.exists():
+                new.rename(folder)
+                return
+            for name in texts:
+                os.replace(new / name, folder / name)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
 def make_folder(path: str | Path) -> Path:
     """Make a folder and those above it, and return it.
 

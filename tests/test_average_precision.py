@@ -228,7 +228,7 @@ def test_json_holds_the_numbers_and_no_nan(rng):
 
 def test_inputs_are_left_alone(rng):
     detections, truths = random_scene(rng)
-    before = [[part.copy() for part in item] for item in (*detections, *truths)]
+    before = [[part.copy() for part in item[:3]] for item in (*detections, *truths)]
     evaluate(detections, truths, ["a", "b", "c"])
     for item, copy in zip((*detections, *truths), before):
         for part, old in zip(item, copy):

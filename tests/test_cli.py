@@ -110,7 +110,7 @@ def test_info_of_a_trained_network(capsys, trained):
 
 def test_evaluate_prints_the_settings_and_writes_json(capsys, trained, tmp_path):
     words = ["evaluate", trained, "--json", tmp_path / "e.json", "--plot", tmp_path / "pr.png"]
-    code, out, _ = run(capsys, *words, "--method", "all-point", "--device", "cpu")
+    code, out, _ = run(capsys, *words, "--metric", "voc", "--device", "cpu")
     assert code == 0
     assert "all-point" in out
     report = json.loads((tmp_path / "e.json").read_text())

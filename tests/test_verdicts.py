@@ -11,7 +11,8 @@ from evaluation_cases import BOX, FAR, NEAR, found, random_scene, truth
 from minissd.boxes.geometry import iou
 from minissd.boxes.nms import Detections
 from minissd.evaluation import Truth, evaluate, judge_images
-from minissd.evaluation.verdicts import IGNORED, RIGHT, WRONG, judge, rank
+from minissd.evaluation.ranking import rank
+from minissd.evaluation.verdicts import IGNORED, RIGHT, WRONG, judge
 
 
 def verdicts(detections: Detections, objects: Truth, **options) -> list[int]:

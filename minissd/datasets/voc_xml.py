@@ -16,7 +16,16 @@ from xml.sax.saxutils import escape
 import numpy as np
 from defusedxml import DefusedXmlException, ElementTree
 
+from minissd.boxes.pixels import fractions_to_pixels, pixels_to_fractions
 from minissd.errors import InputError
+
+__all__ = [
+    "Annotation",
+    "format_annotation",
+    "fractions_to_pixels",
+    "pixels_to_fractions",
+    "read_annotation",
+]
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 # Boxes scaled and rounded by other tools stick out by this much without anything being wrong, in pixels.
@@ -46,29 +55,6 @@ class Annotation:
     difficult: np.ndarray
     truncated: np.ndarray
     repairs: tuple[str, ...] = ()
-
-
-def pixels_to_fractions(
-    boxes: np.ndarray, width: int, height: int, first_pixel: int = 1
-) -> np.ndarray:
-    """Convert VOC's boxes, whose last pixel is part of the box, to fractions of the picture.
-
-    Args:
-        boxes: Shape (..., 4), pixels (xmin, ymin, xmax, ymax), inclusive.
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
-        first_pixel: Number of the first pixel: 1 in VOC, 0 in some other tools.
-
-    Returns:
-        Shape (..., 4): xmin becomes (xmin - first_pixel) / width, xmax becomes (xmax - first_pixel + 1) / width.
-    """
-    start = np.array([first_pixel, first_pixel, first_pixel - 1, first_pixel - 1])
-    return (boxes - start) / np.array([width, height, width, height])
-
-
-def fractions_to_pixels(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Convert fractions of the picture to VOC's pixels, 1-based and inclusive; undoes `pixels_to_fractions`."""
-    return np.asarray(boxes, np.float64) * [width, height, width, height] + [1, 1, 0, 0]
 
 
 def read_annotation(path: Path, first_pixel: int = 1) -> Annotation:

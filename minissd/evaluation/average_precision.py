@@ -13,17 +13,9 @@ import numpy as np
 
 from minissd.boxes.nms import Detections
 from minissd.errors import check, check_shape
+from minissd.evaluation.ranking import Objects, Ranking, Truth, rank
 from minissd.evaluation.results import ClassResult, Evaluation, SizeResult, mean_of_known
-from minissd.evaluation.verdicts import (
-    IGNORED,
-    RIGHT,
-    Objects,
-    Ranking,
-    Truth,
-    counted,
-    judge,
-    rank,
-)
+from minissd.evaluation.verdicts import IGNORED, RIGHT, counted, judge
 
 __all__ = [
     "METHODS",
@@ -102,6 +94,8 @@ def evaluate(
     score_floor: float | None = None,
     size_bins: Mapping[str, tuple[float, float | None]] = SIZE_BINS,
     details: Mapping[str, object] | None = None,
+    pixel_rule: str = "inclusive",
+    tie_order: Sequence[np.ndarray] | None = None,
 ) -> Evaluation:
     """Measure how well detections answer the objects of a set of images.
 
@@ -118,6 +112,10 @@ def evaluate(
         score_floor: Leave out detections that do not score above it; None keeps all.
         size_bins: Ranges by name for the result by object size; empty for none.
         details: Further settings to show with the result, such as those of the detector's NMS.
+        pixel_rule: "inclusive", as the devkit: the last pixel is part of the box, its width xmax - xmin + 1; or
+            "exclusive", xmax - xmin, as programs have it that leave the one out. The latter needs `Truth.size`.
+        tie_order: For each image shape (D,), numbers that put detections of equal scores in order; None for by
+            image, then by index.
 
     Returns:
         The results and the settings.
@@ -129,7 +127,7 @@ def evaluate(
     check(0 < iou_threshold <= 1, "iou_threshold", "above 0 and at most 1", iou_threshold)
     names = list(class_names)
     check(len(set(names)) == len(names) > 0, "class_names", "different names, at least one", names)
-    ranking, objects = rank(detections, truths, len(names), score_floor)
+    ranking, objects = rank(detections, truths, len(names), score_floor, pixel_rule, tie_order)
     verdict = judge(ranking, objects, iou_threshold)
     per_class = _by_class(ranking, objects, verdict, names, method, None)
     pooled = _result(verdict, ranking.score, counted(objects), objects.difficult, method)
@@ -145,6 +143,7 @@ def evaluate(
         "objects": pooled.n_objects,
         "difficult": pooled.n_difficult,
         "detections": len(ranking.score),
+        "pixel_rule": pixel_rule,
         "size_bins": {name: list(limits) for name, limits in size_bins.items()},
     }
     mean_ap = mean_of_known({name: result.ap for name, result in per_class.items()})

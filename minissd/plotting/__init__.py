@@ -5,9 +5,11 @@ Figures are built without pyplot: no window, no global state, safe in threads an
 
 from minissd.plotting.boxes import draw_boxes
 from minissd.plotting.curves import loss_curves, precision_recall_figure
+from minissd.plotting.error_figures import error_kinds_figure, wrong_kinds_figure
 from minissd.plotting.output import save_figure, save_image
 from minissd.plotting.photo import annotate_photo
 from minissd.plotting.samples import before_after_figure, contact_sheet, detections_figure
+from minissd.plotting.sensitivity import sensitivity_figure
 from minissd.plotting.style import MARKS, Mark
 
 __all__ = [
@@ -18,8 +20,11 @@ __all__ = [
     "contact_sheet",
     "detections_figure",
     "draw_boxes",
+    "error_kinds_figure",
     "loss_curves",
     "precision_recall_figure",
     "save_figure",
     "save_image",
+    "sensitivity_figure",
+    "wrong_kinds_figure",
 ]

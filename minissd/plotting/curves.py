@@ -13,8 +13,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from minissd.errors import check
 from minissd.evaluation.average_precision import RECALL_POINTS, envelope
 from minissd.evaluation.results import ClassResult, Evaluation
-from minissd.plotting.grid import new_figure, set_title
-from minissd.plotting.style import CURVE_DASHES, CURVES, MEASURE, NORMAL, QUIET, SMALL, WIDTH
+from minissd.plotting.grid import new_figure, plain_axes, set_title, write_heading
+from minissd.plotting.style import CURVE_DASHES, CURVES, MEASURE, QUIET, SMALL, WIDTH
 
 MEASURES = ("mean_ap", "mAP", "map")
 RATES = ("lr", "learning_rate")
@@ -74,7 +74,7 @@ def precision_recall_figure(evaluation: Evaluation, heading: str | None = None) 
     for axes, (name, result) in zip(panels, results.items()):
         _draw_precision_recall(axes, result, str(evaluation.settings["method"]))
         set_title(axes, f"{name} ({result.n_objects:,})")
-    _heading(figure, heading or _settings_line(evaluation))
+    write_heading(figure, heading or _settings_line(evaluation))
     return figure
 
 
@@ -92,7 +92,7 @@ def _squares(n_panels: int) -> tuple[Figure, list[Axes]]:
         row, column = divmod(number, columns)
         x, y = left + column * (side + gap), height - head - (row + 1) * (side + title)
         axes = figure.add_axes((x / WIDTH, y / height, side / WIDTH, side / height))
-        _plain(axes)
+        plain_axes(axes)
         axes.tick_params(labelleft=column == 0, labelbottom=number + columns >= n_panels)
         panels.append(axes)
     middle = (left + columns * (side + gap) / 2) / WIDTH
@@ -127,7 +127,7 @@ def _stacked(heights: list[float], x: str, heading: str | None) -> tuple[Figure,
         y -= height
         place = (0.75 / WIDTH, y / total, (WIDTH - 0.95) / WIDTH, height / total)
         axes = figure.add_axes(place, sharex=panels[0] if panels else None)
-        _plain(axes)
+        plain_axes(axes)
         axes.tick_params(labelbottom=number == len(heights) - 1)
         panels.append(axes)
         y -= gap
@@ -136,7 +136,7 @@ def _stacked(heights: list[float], x: str, heading: str | None) -> tuple[Figure,
     panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
     panels[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     if heading:
-        _heading(figure, heading)
+        write_heading(figure, heading)
     return figure, panels
 
 
@@ -232,16 +232,3 @@ def _settings_line(evaluation: Evaluation) -> str:
         f"mean AP {mean} ({n_classes} class{'es' * (n_classes != 1)}, {known['method']}, "
         f"IoU {known['iou_threshold']:g}, {known['images']:,} images); in brackets: objects"
     )
-
-
-def _heading(figure: Figure, text: str) -> None:
-    y = 1 - 0.22 / figure.get_size_inches()[1]
-    figure.text(0.5, y, text, ha="center", va="center", fontsize=NORMAL + 1, parse_math=False)
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(QUIET)
-    axes.tick_params(labelsize=SMALL - 0.5, color=QUIET, length=2.5)

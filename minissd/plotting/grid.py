@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from minissd.errors import check
 from minissd.plotting.boxes import legend_lines
-from minissd.plotting.style import DPI, NORMAL, SMALL, WIDTH, mark
+from minissd.plotting.style import DPI, NORMAL, QUIET, SMALL, WIDTH, mark
 
 MARGIN, GAP, TITLE, LEGEND, HEAD = 0.12, 0.12, 0.27, 0.36, 0.36  # inches
 TALLEST = 1.0  # times its width: a taller picture is shown smaller
@@ -82,6 +82,21 @@ def set_title(axes: Axes, title: str | None) -> None:
         room = int(axes.get_position().width * WIDTH * 72 / (SMALL * 0.52))
         title = title if len(title) <= room else title[: room - 1] + "…"
         axes.set_title(title, fontsize=SMALL, pad=3, parse_math=False)
+
+
+def write_heading(figure: Figure, text: str) -> None:
+    """Write a line above all panels."""
+    y = 1 - 0.22 / figure.get_size_inches()[1]
+    figure.text(0.5, y, text, ha="center", va="center", fontsize=NORMAL + 1, parse_math=False)
+
+
+def plain_axes(axes: Axes) -> None:
+    """Draw a quiet frame: no box, a pale grid behind what is drawn, small numbers."""
+    axes.grid(color="#E6E6E6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(QUIET)
+    axes.tick_params(labelsize=SMALL - 0.5, color=QUIET, length=2.5)
 
 
 def _slimness(image: np.ndarray | None) -> float:

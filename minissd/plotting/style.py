@@ -37,6 +37,30 @@ MARKS: dict[str, Mark] = {
     "wrong": Mark("#D55E00", DASH_DOT, "wrong detection"),
 }
 
+
+class Area(NamedTuple):
+    """How one kind of detection is drawn where shares are stacked.
+
+    Attributes:
+        color: As "#rrggbb".
+        hatch: Pattern as Matplotlib takes it; none for an empty text.
+        words: What the legend calls it.
+    """
+
+    color: str
+    hatch: str
+    words: str
+
+
+# Pale and dark take turns, and neighbours differ by pattern too.
+ERROR_AREAS: dict[str, Area] = {
+    "Cor": Area(MARKS["right"].color, "", "correct"),
+    "Loc": Area("#DDCC77", "....", "badly placed, or a duplicate"),
+    "Sim": Area("#CC6677", "////", "similar class"),
+    "Oth": Area("#AA4499", "\\\\\\\\", "other class"),
+    "BG": Area("#DDDDDD", "", "background"),
+}
+
 CURVES = (
     "#000000",
     "#E69F00",

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from minissd.boxes.nms import Detections
 from minissd.datasets.augment import Resize
 from minissd.datasets.loader import Loader
+from minissd.datasets.sample import Sample
 from minissd.evaluation.average_precision import Evaluation, Truth, evaluate
 from minissd.models.detector import Detector
 
@@ -31,20 +32,56 @@ def detect_dataset(
         progress: Show a progress bar.
 
     Returns:
-        Detections and true objects, one of each an image, in the order of the data set.
+        Detections and true objects, one of each an image, in the order of the data set. The latter know name and
+        size of their image.
     """
     size = detector.model.spec.image_size
+    watched = _Watched(dataset)
     loader = Loader(
-        dataset, batch_size, Resize(size), workers=workers, shuffle=False, drop_last=False
+        watched, batch_size, Resize(size), workers=workers, shuffle=False, drop_last=False
     )
     found: list[Detections] = []
-    truths: list[Truth] = []
     with tqdm(total=len(dataset), unit="img", desc="detecting", disable=not progress) as bar:
         for batch in loader.epoch(0):
             found += detector.detect(batch.images)
-            truths += [Truth(*parts) for parts in zip(batch.boxes, batch.labels, batch.difficult)]
             bar.update(len(batch.images))
-    return found, truths
+    return found, [watched.truths[index] for index in range(len(dataset))]
+
+
+def read_truths(dataset: Sequence) -> list[Truth]:
+    """Return the true objects of every image of a data set without reading the pictures.
+
+    Args:
+        dataset: Such as `VocDataset`.
+    """
+    truths = []
+    for index in range(len(dataset)):
+        annotation, objects = dataset.annotation(index), dataset.truth(index)
+        size = annotation.width, annotation.height
+        area = getattr(annotation, "area", None)
+        if area is not None:
+            given = np.isin(annotation.names, dataset.class_names)
+            if given.sum() > len(objects[1]):  # the data set leaves out crowds
+                given &= ~annotation.crowd
+            area = area[given]
+        truths.append(Truth(*objects, size, dataset.image_ids[index], area))
+    return truths
+
+
+def truth_of(sample: Sample) -> Truth:
+    """Return the objects of a sample, with name and size of its image and the areas that the data set states."""
+    area = getattr(sample, "area", None)
+    return Truth(sample.boxes, sample.labels, sample.difficult, sample.size, sample.image_id, area)
+
+
+def category_ids(dataset: Sequence, class_names: Sequence[str]) -> list[int] | None:
+    """Return the number that result files of a data set (COCO) use for each class; None where it has no numbers."""
+    contents = getattr(dataset, "contents", None)
+    numbers = getattr(contents, "category_ids", None)
+    if numbers is None:
+        return None
+    known = dict(zip(contents.class_names, numbers))
+    return [known[name] for name in class_names] if set(class_names) <= known.keys() else None
 
 
 def evaluate_dataset(
@@ -66,21 +103,37 @@ def evaluate_dataset(
         progress: Show a progress bar.
     """
     found, truths = detect_dataset(detector, dataset, batch_size, workers, progress)
-    spec = detector.model.spec
-    details = {
-        "image_size": spec.image_size,
-        "nms_iou": spec.nms_iou,
-        "candidates_per_class": spec.candidates_per_class,
-        "max_detections": spec.max_detections,
-    }
     return evaluate(
         found,
         truths,
         detector.class_names,
         method=method,
-        score_floor=spec.score_floor,
-        details=details,
+        score_floor=detector.model.spec.score_floor,
+        details=detector_settings(detector),
     )
+
+
+def detector_settings(detector: Detector) -> dict[str, object]:
+    """Return the settings of a detector that its average precision depends on."""
+    spec = detector.model.spec
+    names = ("image_size", "nms_iou", "candidates_per_class", "max_detections")
+    return {name: getattr(spec, name) for name in names}
+
+
+class _Watched:
+    """A data set that remembers the objects of every sample it gave, as they were before any transform."""
+
+    def __init__(self, dataset: Sequence):
+        self.dataset = dataset
+        self.truths: dict[int, Truth] = {}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.dataset[index]
+        self.truths[index] = truth_of(sample)
+        return sample
 
 
 class Subset:
