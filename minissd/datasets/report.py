@@ -17,7 +17,7 @@ import numpy as np
 
 from minissd.datasets.report_text import render
 from minissd.datasets.sample import Sample
-from minissd.datasets.voc import read_annotated_image
+from minissd.datasets.picture_set import read_annotated_image
 from minissd.datasets.voc_layout import (
     IMAGE_ENDINGS,
     find_annotation,
