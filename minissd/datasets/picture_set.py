@@ -1,8 +1,8 @@
 """PictureSet: the one face of every data set of pictures with boxes, wherever they come from.
 
-A layout on disk (VOC, COCO, ILSVRC, a plain folder) is read once into `Contents`: which pictures there are, and for each
-how its annotation is read. The rest is the same for all: classes become labels, annotations are read when first asked
-for and kept, pictures are read every time.
+A layout on disk (VOC, COCO, ILSVRC, a plain folder) is read once into `Contents`: which pictures there are, and how
+the annotation of each is read. The rest is the same for all: classes become labels, annotations are read when first
+asked for and kept, pictures are read every time.
 """
 
 from __future__ import annotations

@@ -96,11 +96,6 @@ def _official(root: Path, split: str | None, count: int) -> tuple[str, ...]:
     return (f"{path}: lists {count:,} pictures, the official one {official:,}",)
 
 
-def is_voc(root: Path) -> bool:
-    """Whether a folder is in VOC layout, with lists of pictures."""
-    return all((root / name).is_dir() for name in ("JPEGImages", "Annotations", "ImageSets/Main"))
-
-
 def open_with_classes(
     root: str | PathLike[str], split: str, class_names: Sequence[str], ignore_others: bool
 ) -> VocDataset:
