@@ -55,6 +55,7 @@ OUTSIDE = {
     "safetensors": {"training", "models"},
     "threadpoolctl": {"system", "parallel"},
     "defusedxml": {"datasets"},
+    "pooch": {"datasets"},
 }
 
 
