@@ -70,7 +70,10 @@ def confirmed() -> bool:
     """
     if not sys.stdin.isatty():
         raise InputError("nobody can be asked here whether to fetch this; add --yes to say so")
-    return input("fetch it? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input("fetch it? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D
+        return False
 
 
 def overview(sources: dict[str, Source], by_hand: dict[str, tuple[str, str]]) -> str:

@@ -171,9 +171,10 @@ def _move_up(source: Source, new: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """Why a download failed, in words."""
+    """Why a download failed, in words; the connection is closed."""
     response = getattr(error, "response", None)
     if response is not None:
+        response.close()  # pooch leaves it open
         return f"the server answers {response.status_code} ({response.reason})"
     kind = type(error).__name__
     if "Timeout" in kind:
