@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from minissd.datasets.coco_json import CocoFile, CocoImage, read_instances, to_annotation
-from minissd.datasets.picture_set import Contents, Entry, gather
+from minissd.datasets.picture_set import Contents, Entry, gather, lists_together
 from minissd.datasets.split_by_name import choose
 from minissd.errors import InputError
 
@@ -120,14 +120,4 @@ def _together(root: Path, parts: list[Contents]) -> Contents:
             raise InputError(
                 f"{root}: splits {first.split} and {part.split} declare different categories"
             )
-    entries = {entry.image: entry for part in parts for entry in part.entries}
-    by_id = {entry.image_id: entry for entry in entries.values()}
-    if len(by_id) < len(entries):  # two files that number their pictures from 1
-        entries = {
-            e.image: Entry(f"{p.split}/{e.image_id}", e.image, e.read)
-            for p in parts
-            for e in p.entries
-        }
-    return Contents(
-        str(root), None, tuple(entries.values()), first.class_names, (), first.category_ids
-    )
+    return lists_together(parts, None)

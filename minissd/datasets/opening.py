@@ -10,7 +10,6 @@ one for each with commas between; a plus takes two lists of one folder together,
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -19,7 +18,7 @@ from typing import NamedTuple
 
 from minissd.datasets import coco, ilsvrc, own_folder, voc
 from minissd.datasets.images import MAX_PIXELS
-from minissd.datasets.picture_set import Contents, Entry, PictureSet
+from minissd.datasets.picture_set import Contents, PictureSet, lists_together, prefixed
 from minissd.datasets.voc_layout import inner_hint, is_voc
 from minissd.errors import InputError
 
@@ -135,7 +134,7 @@ def find_parts(
     for root, splits in parse_sources(data, split):
         kind = find_kind(root)
         lists = [kind.contents(root, name, lenient) for name in splits]
-        parts.append(lists[0] if len(lists) == 1 else _one_after_the_other(lists, "+".join(splits)))
+        parts.append(lists[0] if len(lists) == 1 else lists_together(lists, "+".join(splits)))
     return parts
 
 
@@ -214,7 +213,7 @@ def join(name: str, split: str | None, parts: Sequence[Contents]) -> Contents:
     ids = Counter(entry.image_id for part in parts for entry in part.entries)
     entries = [part.entries for part in parts]
     if max(ids.values()) > 1:
-        entries = [_prefixed(part.entries, p) for part, p in zip(parts, _prefixes(parts))]
+        entries = [prefixed(part.entries, p) for part, p in zip(parts, _prefixes(parts))]
     same = all(part.category_ids == parts[0].category_ids for part in parts)
     return Contents(
         name,
@@ -226,13 +225,6 @@ def join(name: str, split: str | None, parts: Sequence[Contents]) -> Contents:
     )
 
 
-def _one_after_the_other(lists: Sequence[Contents], split: str) -> Contents:
-    """Several lists of one folder: each picture once."""
-    entries = {entry.image_id: entry for part in lists for entry in part.entries}
-    notes = tuple(note for part in lists for note in part.notes)
-    return dataclasses.replace(lists[0], split=split, entries=tuple(entries.values()), notes=notes)
-
-
 def _prefixes(parts: Sequence[Contents]) -> list[str]:
     """A short name of each data set: its folder's, numbered where two are alike."""
     names = [Path(part.name).stem or "data" for part in parts]
@@ -240,10 +232,6 @@ def _prefixes(parts: Sequence[Contents]) -> list[str]:
         f"{name}-{names[: k + 1].count(name)}" if names.count(name) > 1 else name
         for k, name in enumerate(names)
     ]
-
-
-def _prefixed(entries: Sequence[Entry], prefix: str) -> tuple[Entry, ...]:
-    return tuple(dataclasses.replace(e, image_id=f"{prefix}/{e.image_id}") for e in entries)
 
 
 def _agreed(parts: Sequence[Contents], classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ asked for and kept, pictures are read every time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -210,6 +210,31 @@ def gather(
             return Entry(image_id, Path(image_id), partial(_fail, str(error)))
 
     return tuple(entry(image_id) for image_id in ids)
+
+
+def lists_together(lists: Sequence[Contents], split: str | None) -> Contents:
+    """Take several lists of one folder together: each picture once.
+
+    Where two pictures have one name (two COCO files count from 1), all get the name of their list put before them.
+
+    Args:
+        lists: With the same classes.
+        split: What to call them together.
+    """
+    chosen: dict[Path, tuple[str, Entry]] = {}
+    for part in lists:
+        for entry in part.entries:
+            chosen.setdefault(entry.image, (str(part.split), entry))
+    entries = [entry for _, entry in chosen.values()]
+    if len({entry.image_id for entry in entries}) < len(entries):
+        entries = [prefixed([entry], name)[0] for name, entry in chosen.values()]
+    notes = tuple(dict.fromkeys(note for part in lists for note in part.notes))
+    return replace(lists[0], split=split, entries=tuple(entries), notes=notes)
+
+
+def prefixed(entries: Sequence[Entry], prefix: str) -> tuple[Entry, ...]:
+    """Put a word and a slash before the names of pictures."""
+    return tuple(replace(entry, image_id=f"{prefix}/{entry.image_id}") for entry in entries)
 
 
 def _fail(message: str) -> NoReturn:
