@@ -224,6 +224,10 @@ def _clip(
     if right - left <= 0 or bottom - top <= 0:
         repairs.append(f"{where}: box {shown} lies outside the {size}: left out")
         return None
+    box = left / image.width, top / image.height, right / image.width, bottom / image.height
+    if not (np.float32(box[2]) > np.float32(box[0]) and np.float32(box[3]) > np.float32(box[1])):
+        repairs.append(f"{where}: box {shown} is too thin to have an area in float32: left out")
+        return None
     if max(-x0, -y0, x1 - image.width, y1 - image.height) > _TOLERANCE:
         repairs.append(f"{where}: box {shown} leaves the {size}: clipped")
-    return left / image.width, top / image.height, right / image.width, bottom / image.height
+    return box
