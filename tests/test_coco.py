@@ -10,7 +10,9 @@ from coco_files import box, coco, image, write_coco
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minissd.datasets.augment import Augment, Resize
 from minissd.datasets.coco_json import CocoFile, CocoImage, read_instances, to_annotation
+from minissd.datasets.loader import Loader
 from minissd.datasets.opening import open_dataset
 from minissd.datasets.report import check_dataset
 from minissd.errors import InputError
@@ -317,3 +319,15 @@ def test_reads_as_pycocotools_does(tmp_path: Path) -> None:
         assert sample.area.tolist() == [a["area"] for a in want]
         numbers = [ours.contents.category_ids[label - 1] for label in sample.labels]
         assert numbers == [a["category_id"] for a in want]
+
+
+def test_a_batch_carries_crowds_and_areas(tmp_path: Path) -> None:
+    root = write_coco(tmp_path, {"val": _one(box(1, 7, iscrowd=1, area=5), box(2, 7, area=6))})
+    loader = Loader(open_dataset(root, "val", crowds=True), 1, Resize(64), workers=0)
+    batch = next(iter(loader.epoch(0)))
+    assert batch.crowd[0].tolist() == batch.difficult[0].tolist() == [True, False]
+    assert batch.area[0].tolist() == [5, 6]
+    training = Loader(open_dataset(root, "val"), 1, Augment.named("paper", 64), workers=0)
+    batch = next(iter(training.epoch(0)))
+    assert len(batch.boxes[0]) <= 1
+    assert (batch.crowd, batch.area) == ([None], [None])

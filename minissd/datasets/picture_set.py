@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,7 +23,7 @@ from minissd.errors import InputError, check
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture: its name within the data set, its file, and a function that reads its annotation."""
+    """One picture: its name within the data set, its file, and a function that reads its annotation, once."""
 
     image_id: str
     image: Path
@@ -90,8 +90,6 @@ class PictureSet:
         self._max_pixels = max_pixels
         self._crowds = crowds
         self._entries = list(contents.entries)
-        # Two threads may read the same annotation; both get equal ones, and either may be kept.
-        self._annotations: list[Annotation | None] = [None] * len(self._entries)
         known = contents.class_names if class_names is None else class_names
         self._known = self._find_classes() if known is None else _names(known)
         self.class_names = self._known if classes is None else _names(classes)
@@ -165,11 +163,7 @@ class PictureSet:
         return annotation, labels, wanted
 
     def _read(self, index: int) -> Annotation:
-        annotation = self._annotations[index]
-        if annotation is None:
-            annotation = self._entries[index].read()
-            self._annotations[index] = annotation
-        return annotation
+        return self._entries[index].read()
 
     def _find_classes(self) -> tuple[str, ...]:
         found = {name for i in range(len(self)) for name in self._read(i).names}
@@ -187,13 +181,14 @@ class PictureSet:
                 f" {', '.join(self.class_names)}"
             )
         self._entries = [self._entries[i] for i in keep]
-        self._annotations = [self._annotations[i] for i in keep]
 
 
 def gather(
     ids: Iterable[str], locate: Callable[[str], Entry], lenient: bool = False
 ) -> tuple[Entry, ...]:
     """Make the entry of each picture.
+
+    Its annotation is kept once it is read. (Two threads may read the same one; both get equal ones.)
 
     Args:
         ids: Names of the pictures.
@@ -203,7 +198,8 @@ def gather(
 
     def entry(image_id: str) -> Entry:
         try:
-            return locate(image_id)
+            found = locate(image_id)
+            return replace(found, read=cache(found.read))
         except InputError as error:
             if not lenient:
                 raise
