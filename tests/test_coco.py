@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from minissd.datasets.augment import Augment, Resize
 from minissd.datasets.coco_json import CocoFile, CocoImage, read_instances, to_annotation
-from minissd.datasets.loader import Loader
 from minissd.datasets.opening import open_dataset
 from minissd.datasets.report import check_dataset
 from minissd.errors import InputError
@@ -321,13 +320,11 @@ def test_reads_as_pycocotools_does(tmp_path: Path) -> None:
         assert numbers == [a["category_id"] for a in want]
 
 
-def test_a_batch_carries_crowds_and_areas(tmp_path: Path) -> None:
+def test_augmentation_takes_such_samples(tmp_path: Path) -> None:
     root = write_coco(tmp_path, {"val": _one(box(1, 7, iscrowd=1, area=5), box(2, 7, area=6))})
-    loader = Loader(open_dataset(root, "val", crowds=True), 1, Resize(64), workers=0)
-    batch = next(iter(loader.epoch(0)))
-    assert batch.crowd[0].tolist() == batch.difficult[0].tolist() == [True, False]
-    assert batch.area[0].tolist() == [5, 6]
-    training = Loader(open_dataset(root, "val"), 1, Augment.named("paper", 64), workers=0)
-    batch = next(iter(training.epoch(0)))
-    assert len(batch.boxes[0]) <= 1
-    assert (batch.crowd, batch.area) == ([None], [None])
+    sample = open_dataset(root, "val", crowds=True)[0]
+    resized = Resize(64)(sample, np.random.default_rng(0))
+    assert (resized.crowd.tolist(), resized.area.tolist()) == ([True, False], [5, 6])
+    for index in range(20):  # with crops, which take objects away
+        varied = Augment.named("paper", 64)(sample, np.random.default_rng(index))
+        assert len(varied.crowd) == len(varied.area) == len(varied.boxes)

@@ -40,8 +40,8 @@ def test_splits_of_each(tmp_path: Path) -> None:
     data = _years(tmp_path)
     wanted = {
         "trainval+test,trainval": ("000001", "000002", "000003", "2008_1", "2008_2"),
-        "test,-": ("000003",),
-        "-,trainval": ("2008_1", "2008_2"),
+        "test,none": ("000003",),
+        "none,trainval": ("2008_1", "2008_2"),
         "trainval+trainval , trainval": ("000001", "000002", "2008_1", "2008_2"),
     }
     names = ("cat", "dog")
@@ -60,7 +60,7 @@ def test_splits_of_each(tmp_path: Path) -> None:
         ("a,,b", "x", "data 'a,,b': expected folders with commas between, one of them is empty"),
         ("a,b", "x,y,z", "split 'x,y,z': expected one name for all or one for each of the 2 fold"),
         ("a", "x+", "split 'x+': expected the name of a split, got an empty one"),
-        ("a,b", "-,-", "expected the name of a split, got an empty one"),
+        ("a,b", "none,none", "expected the name of a split, got an empty one"),
         ("a", "", "expected the name of a split, got an empty one"),
     ],
 )
@@ -191,6 +191,15 @@ def test_check_dataset_reads_several(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert report.n_images == 5
     assert len(report.problems) == 1
     assert "gone.xml: no such annotation, but split val names it" in report.problems[0]
+
+
+def test_the_same_picture_missing_in_two_folders_is_two_problems(tmp_path: Path) -> None:
+    a, b = (write_voc(tmp_path / n, {"x": xml(DOG), "y": xml(DOG)}) for n in "ab")
+    for root in (a, b):
+        (root / "JPEGImages" / "y.jpg").unlink()
+    problems = check_dataset(f"{a},{b}", "trainval").problems
+    want = [f"{root / 'JPEGImages' / 'y.jpg'}: no such picture" for root in (a, b)]
+    assert [problem.partition(", but")[0] for problem in problems] == want
 
 
 def test_check_dataset_reads_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,8 +32,6 @@ class Batch:
         labels: N arrays (M,), int64.
         difficult: N arrays (M,), bool.
         ids: N names of pictures.
-        crowd: N arrays (M,), bool, or None; as in `Sample`.
-        area: N arrays (M,), float64, or None; as in `Sample`.
     """
 
     images: np.ndarray
@@ -41,8 +39,6 @@ class Batch:
     labels: list[np.ndarray]
     difficult: list[np.ndarray]
     ids: list[str]
-    crowd: list[np.ndarray | None] = field(default_factory=list)
-    area: list[np.ndarray | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -211,6 +207,4 @@ def collate(samples: list[Sample]) -> Batch:
         labels=[sample.labels for sample in samples],
         difficult=[sample.difficult for sample in samples],
         ids=[sample.image_id for sample in samples],
-        crowd=[sample.crowd for sample in samples],
-        area=[sample.area for sample in samples],
     )

@@ -1,11 +1,11 @@
 """Opening a data set by its name: which layout a folder is in, and several folders as one.
 
 DATA is a folder, or several with commas between: `data/VOC2007,data/VOC2012`. A split is one name for all of them, or
-one for each with commas between; a plus takes two lists of one folder together, and a minus leaves a folder out:
+one for each with commas between; a plus takes two lists of one folder together, and none leaves a folder out:
 
     data/VOC2007,data/VOC2012   trainval                the paper's "07+12"
     data/VOC2007,data/VOC2012   trainval+test,trainval  its "07++12"
-    data/VOC2007,data/VOC2012   test,-                  to evaluate: VOC2012's test annotations are not public
+    data/VOC2007,data/VOC2012   test,none               to evaluate: VOC2012's test annotations are not public
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Kind(NamedTuple):
     is_one: Callable[[Path], bool]
     contents: Callable[[Path, str | None, bool], Contents]
 
+
+NO_SPLIT = "none"  # in place of a split: leaves the folder out
 
 # The first that fits is taken.
 KINDS = (
@@ -144,7 +146,7 @@ def parse_sources(
     """Take apart the names of folders and splits.
 
     Returns:
-        Each folder with the splits wanted from it; a folder left out by a minus is not among them.
+        Each folder with the splits wanted from it; a folder that is left out is not among them.
 
     Raises:
         InputError: A name is empty, or there are not as many splits as folders.
@@ -167,7 +169,7 @@ def parse_sources(
     pairs = [
         (root, (None,) if name is None else tuple(part.strip() for part in name.split("+")))
         for root, name in zip(roots, splits)
-        if name != "-"
+        if name != NO_SPLIT
     ]
     if not pairs or any("" in names for _, names in pairs):
         raise InputError(f"split {split!r}: expected the name of a split, got an empty one")
@@ -202,7 +204,7 @@ def join(name: str, split: str | None, parts: Sequence[Contents]) -> Contents:
     Where a name of a picture occurs in two of them, all names get their folder's name put before them.
 
     Raises:
-        InputError: A picture is given twice, or two declare their classes in another order.
+        InputError: A picture is given twice.
     """
     if len(parts) == 1:
         return parts[0]
@@ -214,14 +216,15 @@ def join(name: str, split: str | None, parts: Sequence[Contents]) -> Contents:
     entries = [part.entries for part in parts]
     if max(ids.values()) > 1:
         entries = [prefixed(part.entries, p) for part, p in zip(parts, _prefixes(parts))]
-    same = all(part.category_ids == parts[0].category_ids for part in parts)
+    declared = {(part.class_names, part.category_ids) for part in parts}
+    class_names, category_ids = declared.pop() if len(declared) == 1 else (None, None)
     return Contents(
         name,
         split,
         tuple(entry for part in entries for entry in part),
-        parts[0].class_names if len({part.class_names for part in parts}) == 1 else None,
+        class_names,
         tuple(note for part in parts for note in part.notes),
-        parts[0].category_ids if same else None,
+        category_ids,
     )
 
 

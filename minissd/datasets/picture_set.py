@@ -203,7 +203,8 @@ def gather(
         except InputError as error:
             if not lenient:
                 raise
-            return Entry(image_id, Path(image_id), partial(_fail, str(error)))
+            missing = Path(str(error).split(": ")[0])  # messages begin with the file
+            return Entry(image_id, missing, partial(_fail, str(error)))
 
     return tuple(entry(image_id) for image_id in ids)
 
