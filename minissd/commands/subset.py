@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--test-images",
         type=int,
         metavar="N",
-        help="how many from --test-split (default: as many as make up --test-share of all)",
+        help="how many from --test-split (default: so many that --test-share holds; all without --images)",
     )
 
 
