@@ -19,6 +19,8 @@ COMMANDS = {
     "export": "write a trained network as one ONNX file",
     "shapes": "generate the shapes data set",
     "check-dataset": "report what a data set holds and what is wrong with it",
+    "subset": "write a part of a data set: some classes, few pictures",
+    "download": "fetch data sets and weights from their official addresses",
     "gradcheck": "compare every layer's gradient with a numeric one",
     "info": "show a network layer by layer, and its default boxes",
     "doctor": "show what this machine offers (for bug reports)",

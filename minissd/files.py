@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from minissd.errors import InputError
@@ -104,3 +107,51 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
     return path
+
+
+@contextmanager
+def folder_at_once(path: str | Path) -> Iterator[Path]:
+    """Give a folder to fill that takes the place of `path` when all went well and vanishes when not.
+
+    It is made beside its place under a hidden name and renamed when whole. What stood at `path` stays until then, and
+    is gone afterwards: whether it may be replaced is for the caller to decide.
+
+    Args:
+        path: The folder to make; missing folders above it are made.
+
+    Raises:
+        InputError: It cannot be written; the message names it and the reason.
+    """
+    place = Path(path).resolve()  # a link stays a link
+    mark = uuid.uuid4().hex[:8]
+    new = place.with_name(f".{place.name}.new-{mark}")
+    old = place.with_name(f".{place.name}.old-{mark}")
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if place.exists():
+            place.rename(old)
+        new.rename(place)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        # After an error what was there before goes back to its place; after success it goes away.
+        if old.exists() and not place.exists():
+            old.rename(place)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def check_free(path: str | Path, what: str) -> None:
+    """Raise an `InputError` unless a folder can be made at `path`: nothing is there, or an empty folder.
+
+    Args:
+        path: The place.
+        what: What is to be made, for the message.
+    """
+    path = Path(path)
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            raise InputError(f"{part}: is a file, expected a folder for {what}")
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"{path}: holds something already; name another folder for {what}")

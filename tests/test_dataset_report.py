@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from voc_files import write_voc, xml, xml_object
 
-from minissd.datasets import report as report_module
+from minissd.datasets import voc
 from minissd.datasets.report import check_dataset
 from minissd.datasets.voc_layout import read_split
 from minissd.errors import InputError
@@ -135,14 +135,14 @@ def test_few_or_no_usable_pictures(tmp_path: Path) -> None:
 
 
 def test_folder_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not in VOC layout"):
+    with pytest.raises(InputError, match="no data set found; looked for PASCAL VOC"):
         check_dataset(tmp_path)
     with pytest.raises(InputError, match="no such split"):
         check_dataset(write_voc(tmp_path / "v", {"a": xml()}), "test")
 
 
 def test_photographs(voc_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_module, "read_split", lambda *where: read_split(*where)[::8])
+    monkeypatch.setattr(voc, "read_split", lambda *where: read_split(*where)[::8])
     report = check_dataset(voc_root, "trainval")
     assert report.is_sound
     assert report.n_images == len(report.image_sizes) == 627

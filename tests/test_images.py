@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from minissd.datasets.images import FORMATS, read_image, read_oriented, save_image
+from minissd.datasets.images import FORMATS, read_image, read_oriented
 from minissd.errors import InputError
+from minissd.plotting import save_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -44,7 +45,7 @@ def _one_line(error: pytest.ExceptionInfo[InputError], path: Path) -> str:
 
 def test_channels_come_as_red_green_blue(tmp_path: Path) -> None:
     image = np.array([[RED, GREEN, BLUE, WHITE]], np.uint8)
-    save_image(tmp_path / "a.png", image)
+    save_image(image, tmp_path / "a.png")
     read = read_image(tmp_path / "a.png")
     assert read.dtype == np.uint8
     assert read.flags.writeable
@@ -54,7 +55,7 @@ def test_channels_come_as_red_green_blue(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp", ".gif", ".tif", ".webp", ".ppm"])
 def test_every_format(tmp_path: Path, picture: np.ndarray, ending: str) -> None:
     path = tmp_path / f"a{ending}"
-    save_image(path, picture)
+    save_image(picture, path)
     with Image.open(path) as image:
         assert image.format in FORMATS
     assert np.abs(read_image(path).astype(int) - picture).mean() < 6
@@ -141,7 +142,7 @@ def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
 
 
 def test_one_pixel(tmp_path: Path) -> None:
-    save_image(tmp_path / "a.png", np.array([[BLUE]], np.uint8))
+    save_image(np.array([[BLUE]], np.uint8), tmp_path / "a.png")
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), [[BLUE]])
 
 
@@ -153,7 +154,7 @@ def test_truncated_file_is_refused(
     tmp_path: Path, rng: np.random.Generator, ending: str, missing: int
 ) -> None:
     path = tmp_path / f"a{ending}"
-    save_image(path, rng.integers(0, 256, (60, 80, 3), np.uint8))
+    save_image(rng.integers(0, 256, (60, 80, 3), np.uint8), path)
     path.write_bytes(path.read_bytes()[:-missing])
     with pytest.raises(InputError, match="truncated") as error:
         read_image(path)
@@ -186,7 +187,7 @@ def test_huge_picture_is_refused_undecoded(tmp_path: Path, side: int) -> None:
 
 def test_limit_of_pixels_can_be_set(tmp_path: Path, picture: np.ndarray) -> None:
     path = tmp_path / "a.png"
-    save_image(path, picture)
+    save_image(picture, path)
     assert read_image(path, max_pixels=40 * 30).shape == (30, 40, 3)
     with pytest.raises(InputError, match="40 x 30 pixels are over the limit of 1,199"):
         read_image(path, max_pixels=40 * 30 - 1)
@@ -205,7 +206,7 @@ def test_damaged_bytes_never_escape_as_another_error(
     n_refused = 0
     for ending in (".png", ".tif", ".gif", ".bmp", ".webp", ".jpg"):
         path = tmp_path / f"a{ending}"
-        save_image(path, picture)
+        save_image(picture, path)
         whole = np.frombuffer(path.read_bytes(), np.uint8)
         for _ in range(25):
             damaged = whole.copy()
@@ -216,11 +217,6 @@ def test_damaged_bytes_never_escape_as_another_error(
                 n_refused -= 1
             n_refused += 1
     assert n_refused > 20
-
-
-def test_save_to_a_place_that_is_none(tmp_path: Path, picture: np.ndarray) -> None:
-    with pytest.raises(InputError, match="cannot be written"):
-        save_image(tmp_path / "none" / "a.png", picture)
 
 
 def test_reads_as_pillow_does_on_photographs(voc_root: Path) -> None:

@@ -59,6 +59,7 @@ OUTSIDE = {
     "onnx": {"export"},
     "onnxruntime": {"export"},
     "pycocotools": {"evaluation"},
+    "pooch": {"datasets"},
 }
 
 

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from voc_files import write_voc, xml, xml_object
 
-from minissd.datasets.images import save_image
 from minissd.datasets.voc import VOC_CLASSES, VocDataset
 from minissd.datasets.voc_layout import list_splits, read_split
 from minissd.datasets.voc_xml import fractions_to_pixels
 from minissd.errors import InputError
+from minissd.plotting import save_image
 
 
 def test_sample(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_size_that_contradicts_the_picture_is_refused(tmp_path: Path) -> None:
 def test_other_endings(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "v", {"a": xml(xml_object())})
     (root / "JPEGImages" / "a.jpg").unlink()
-    save_image(root / "JPEGImages" / "a.png", np.zeros((80, 100, 3), np.uint8))
+    save_image(np.zeros((80, 100, 3), np.uint8), root / "JPEGImages" / "a.png")
     assert VocDataset(root)[0].size == (100, 80)
 
 

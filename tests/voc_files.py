@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minissd.datasets.images import save_image
+from minissd.plotting import save_image
 
 
 def xml_object(
@@ -31,7 +31,7 @@ def write_voc(root: Path, annotations: dict[str, str], lists: dict[str, str] | N
     for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (root / name).mkdir(parents=True)
     for image_id, text in annotations.items():
-        save_image(root / "JPEGImages" / f"{image_id}.jpg", np.full((80, 100, 3), 90, np.uint8))
+        save_image(np.full((80, 100, 3), 90, np.uint8), root / "JPEGImages" / f"{image_id}.jpg")
         (root / "Annotations" / f"{image_id}.xml").write_text(text, encoding="utf-8")
     if lists is None:
         lists = {"trainval": "\n".join(annotations)}

@@ -4,8 +4,13 @@ Counts by class, sizes, difficult and truncated objects, boxes that were repaire
 with the file it is in; nine samples are drawn with their boxes, which shows at a glance whether the
 boxes fit. Nothing is changed.
 
+A data set is a folder in the layout of PASCAL VOC, COCO or ILSVRC DET, or with pictures and VOC XML
+files beside them; or several such folders with commas between.
+
   python -m minissd check-dataset data/shapes
   python -m minissd check-dataset my_photos --classes cat,dog --out samples.png
+  python -m minissd check-dataset data/coco2017 --split val2017
+  python -m minissd check-dataset data/VOC2007,data/VOC2012 --split trainval
 """
 
 from __future__ import annotations
@@ -17,8 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Folder, split, classes, picture."""
     from minissd.commands.common import class_list
 
-    parser.add_argument("data", help="folder in VOC layout")
-    parser.add_argument("--split", help="image set (default: all of them)")
+    parser.add_argument("data", help="folder of the data set; several with commas between")
+    parser.add_argument(
+        "--split",
+        help="image set, or one for each folder with commas between (default: all of them)",
+    )
     parser.add_argument(
         "--classes", type=class_list, default=None, help="the classes there should be"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from minissd.errors import InputError, check_shape
+from minissd.errors import InputError
 
 # Beyond this a picture is refused before any of it is decoded. It lies just under Pillow's own limit.
 MAX_PIXELS = 89_000_000
@@ -104,21 +104,3 @@ def _from_16_bit(image: Image.Image, path: Path) -> np.ndarray:
         )
     scaled = ((gray + 128) // 257).astype(np.uint8)
     return np.repeat(scaled[..., None], 3, axis=-1)
-
-
-def save_image(path: str | PathLike[str], image: np.ndarray, quality: int = 92) -> None:
-    """Write a picture; the ending of the name decides the format.
-
-    Args:
-        path: Where to.
-        image: Shape (H, W, 3), uint8, RGB.
-        quality: JPEG quality, 1 to 95.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
-    check_shape(image, ("H", "W", 3), "image")
-    try:
-        Image.fromarray(image).save(path, quality=quality)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be written: {error}") from error

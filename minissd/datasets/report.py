@@ -15,17 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
+from minissd.datasets.opening import find_contents, parse_sources
+from minissd.datasets.picture_set import Entry, check_classes, read_annotated_image
 from minissd.datasets.report_text import render
 from minissd.datasets.sample import Sample
-from minissd.datasets.voc import read_annotated_image
 from minissd.datasets.voc_layout import (
     IMAGE_ENDINGS,
     find_annotation,
-    find_files,
+    is_voc,
     list_splits,
     read_split,
 )
-from minissd.datasets.voc_xml import Annotation, read_annotation
+from minissd.datasets.voc_xml import Annotation
 from minissd.errors import InputError
 
 N_PICKED = 9
@@ -46,8 +47,8 @@ class DatasetReport:
     """What `check_dataset` found.
 
     Attributes:
-        root: The folder.
-        split: Name of the split; None for every annotation in the folder.
+        root: The data set as it was named.
+        split: Name of the split; None for every annotation there is.
         n_images: Pictures listed.
         classes: Counts by class name; classes given but never seen count 0.
         image_sizes: Shape (n, 2): width and height in pixels of the n pictures without a fault.
@@ -57,9 +58,10 @@ class DatasetReport:
         problems: What keeps a picture from being used, one line each with the file's name.
         notes: What may be meant or not.
         picked: Ids of up to nine pictures that show every class, as far as nine can.
+        entries: Where each picture and its annotation are, by id.
     """
 
-    root: Path
+    root: str
     split: str | None
     n_images: int = 0
     classes: dict[str, ClassCount] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class DatasetReport:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     picked: list[str] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
 
     @property
     def is_sound(self) -> bool:
@@ -85,9 +88,8 @@ class DatasetReport:
         """Read the picked pictures; their labels count `class_names` from 1."""
         found = []
         for image_id in self.picked:
-            image_path, annotation_path = find_files(self.root, image_id, self.split)
-            annotation = read_annotation(annotation_path)
-            image = read_annotated_image(image_path, annotation)
+            annotation = self.entries[image_id].read()
+            image = read_annotated_image(self.entries[image_id].image, annotation)
             labels = [self.class_names.index(name) + 1 for name in annotation.names]
             labels = np.array(labels, np.int64)
             found.append(Sample(image, annotation.boxes, labels, annotation.difficult, image_id))
@@ -117,53 +119,56 @@ def check_dataset(
     class_names: Sequence[str] | None = None,
     workers: int | None = None,
 ) -> DatasetReport:
-    """Read every picture and annotation of a folder in VOC layout and report what is there and what is wrong.
+    """Read every picture and annotation of a data set and report what is there and what is wrong.
 
     Args:
-        root: The folder that holds JPEGImages and Annotations.
-        split: Name of a list in ImageSets/Main; None for every annotation there is, and then the lists are checked
-            as well.
+        root: The data set, in any layout that `open_dataset` knows.
+        split: A split, as in `open_dataset`; None for every annotation there is, and then the lists of a folder in
+            VOC layout are checked as well.
         class_names: The classes that may occur: any other is a problem. None for any.
         workers: Threads; None for one a CPU core.
 
     Raises:
-        InputError: The folder is not in VOC layout, or the split does not exist or is empty.
+        InputError: There is no data set, or the split does not exist or is empty.
     """
-    root = Path(root)
-    ids = read_split(root, split)
-    known = None if class_names is None else tuple(class_names)
+    contents = find_contents(root, split, lenient=True)
+    known = contents.class_names if class_names is None else tuple(class_names)
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        checked = list(pool.map(lambda image_id: _check_one(root, image_id, split, known), ids))
-    report = DatasetReport(root, split, n_images=len(ids))
+        checked = list(pool.map(lambda entry: _check_one(entry, known), contents.entries))
+    report = DatasetReport(str(root), split, n_images=len(checked))
+    report.entries = {entry.image_id: entry for entry in contents.entries}
     report.problems = [c.problem for c in checked if c.problem]
     good = {c.image_id: c.annotation for c in checked if not c.problem}
     report.repairs = _name_files(c.annotation for c in checked if c.annotation)
     _count(report, good.values(), known)
     report.picked = _pick(good)
-    report.notes = [f"class {n} never occurs" for n, c in report.classes.items() if not c.objects]
-    report.notes += _duplicates(good.values())
+    report.notes = [*contents.notes, *_never(report), *_crowds(good), *_duplicates(good)]
     if split is None:
-        report.problems += _check_lists(root, set(ids))
-        report.notes += _unannotated(root)
+        for folder, _ in parse_sources(root, split):
+            if is_voc(folder):
+                report.problems += _check_lists(folder)
+                report.notes += _unannotated(folder)
     return report
 
 
-def _check_one(
-    root: Path, image_id: str, split: str | None, known: tuple[str, ...] | None
-) -> _Checked:
+def _never(report: DatasetReport) -> list[str]:
+    """Notes on the classes that there should be and are not; counted where there are many."""
+    names = [name for name, count in report.classes.items() if not count.objects]
+    if len(names) > 10:
+        return [f"{len(names)} classes never occur: {', '.join(names[:5])}, ..."]
+    return [f"class {name} never occurs" for name in names]
+
+
+def _check_one(entry: Entry, known: tuple[str, ...] | None) -> _Checked:
     annotation = None
     try:
-        image_path, annotation_path = find_files(root, image_id, split)
-        annotation = read_annotation(annotation_path)
-        read_annotated_image(image_path, annotation)
-        for name in annotation.names:
-            if known is not None and name not in known:
-                raise InputError(
-                    f"{annotation_path}: unknown class {name!r}; the classes are {', '.join(known)}"
-                )
+        annotation = entry.read()
+        read_annotated_image(entry.image, annotation)
+        if known is not None:
+            check_classes(annotation, known)
     except InputError as error:
-        return _Checked(image_id, annotation, str(error))
-    return _Checked(image_id, annotation, None)
+        return _Checked(entry.image_id, annotation, str(error))
+    return _Checked(entry.image_id, annotation, None)
 
 
 def _name_files(annotations: Iterable[Annotation]) -> list[str]:
@@ -208,19 +213,25 @@ def _pick(good: dict[str, Annotation]) -> list[str]:
     return picked + [rest[len(rest) * k // n_more] for k in range(n_more)]
 
 
-def _duplicates(annotations: Iterable[Annotation]) -> list[str]:
+def _crowds(good: dict[str, Annotation]) -> list[str]:
+    count = sum(int(a.crowd.sum()) for a in good.values() if a.crowd is not None)
+    return [f"{count:,} regions are crowds: not trained on, not evaluated"] if count else []
+
+
+def _duplicates(good: dict[str, Annotation]) -> list[str]:
     notes = []
-    for a in annotations:
+    for image_id, a in good.items():
         seen = Counter((name, *box) for name, box in zip(a.names, a.boxes.tolist()))
+        where = a.path.name if a.path.suffix == ".xml" else f"{a.path.name}: image {image_id}"
         notes += [
-            f"{a.path.name}: {n} objects of class {name} have the same box"
+            f"{where}: {n} objects of class {name} have the same box"
             for (name, *_), n in seen.items()
             if n > 1
         ]
     return notes
 
 
-def _check_lists(root: Path, ids: set[str]) -> list[str]:
+def _check_lists(root: Path) -> list[str]:
     """Names in the lists of ImageSets/Main that no annotation answers to."""
     problems: dict[str, None] = {}  # in order, each once: VOC repeats every list for every class
     for split in list_splits(root):
@@ -230,7 +241,7 @@ def _check_lists(root: Path, ids: set[str]) -> list[str]:
             problems[str(error)] = None
             continue
         for image_id in listed:
-            if image_id not in ids and find_annotation(root, image_id) is None:
+            if find_annotation(root, image_id) is None:
                 path = root / "Annotations" / f"{image_id}.xml"
                 problems[f"{path}: no such annotation, but split {split} names it"] = None
     return list(problems)

@@ -23,6 +23,10 @@ class Sample:
         labels: Shape (M,), int64, 1 to n_object_classes.
         difficult: Shape (M,), bool: trained on, not evaluated.
         image_id: Name of the picture within its data set.
+        crowd: Shape (M,), bool: a region with many objects in one box (COCO's iscrowd), which is `difficult` too.
+            None: there are none. Given for evaluation only, for a network is not trained on such regions.
+        area: Shape (M,), float64, pixels of the picture as it is in its file: the area that the annotation states,
+            which COCO's size ranges go by. None: it states none. Given for evaluation only.
     """
 
     image: np.ndarray
@@ -30,6 +34,8 @@ class Sample:
     labels: np.ndarray
     difficult: np.ndarray
     image_id: str = ""
+    crowd: np.ndarray | None = None
+    area: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and kinds, so that a wrong sample is found where it is made."""
@@ -43,6 +49,9 @@ class Sample:
         check(
             self.difficult.dtype == np.bool_, "difficult", "dtype bool", str(self.difficult.dtype)
         )
+        for name in ("crowd", "area"):
+            if getattr(self, name) is not None:
+                check_shape(getattr(self, name), (n_objects,), name)
 
     def replace(self, **changes: object) -> Sample:
         """Return a new sample in which the named attributes are exchanged."""
@@ -55,7 +64,11 @@ class Sample:
             keep: Shape (M,) bool, or indices of the objects to keep.
         """
         return self.replace(
-            boxes=self.boxes[keep], labels=self.labels[keep], difficult=self.difficult[keep]
+            boxes=self.boxes[keep],
+            labels=self.labels[keep],
+            difficult=self.difficult[keep],
+            crowd=None if self.crowd is None else self.crowd[keep],
+            area=None if self.area is None else self.area[keep],
         )
 
     @property

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +17,7 @@ from minissd.datasets.shapes_forms import SHAPE_CLASSES
 from minissd.datasets.shapes_scene import draw_scene
 from minissd.datasets.shapes_writing import N_TEST, N_TRAINVAL, ShapesParameters, write_pictures
 from minissd.errors import InputError
+from minissd.files import folder_at_once
 
 __all__ = ["SHAPE_CLASSES", "ShapesParameters", "Written", "draw_scene", "write_shapes"]
 
@@ -74,7 +71,7 @@ def write_shapes(
         return Written(root, n_images, 0.0, reused=True)
     _check_place(root)
     start = time.perf_counter()
-    with _appearing_at_once(root) as folder:
+    with folder_at_once(root) as folder:
         _write_all(folder, parameters, workers or os.cpu_count() or 1)
     return Written(root, n_images, time.perf_counter() - start, reused=False)
 
@@ -100,29 +97,6 @@ def _check_place(root: Path) -> None:
             raise InputError(f"{path}: is a file, expected a folder for the data set")
     if root.is_dir() and any(root.iterdir()) and _read_record(root) is None:
         raise InputError(f"{root}: holds something other than a shapes data set; not overwritten")
-
-
-@contextmanager
-def _appearing_at_once(root: Path) -> Iterator[Path]:
-    """Give a folder to fill that takes the place of `root` when all went well and vanishes when not."""
-    place = root.resolve()  # a link stays a link
-    mark = uuid.uuid4().hex[:8]
-    new = place.with_name(f".{place.name}.new-{mark}")
-    old = place.with_name(f".{place.name}.old-{mark}")
-    try:
-        new.mkdir(parents=True)
-        yield new
-        if place.exists():
-            place.rename(old)
-        new.rename(place)
-    except OSError as error:
-        raise InputError(f"{root}: cannot be written: {error.strerror or error}") from error
-    finally:
-        # After an error the old data set goes back to its place; after success it goes away.
-        if old.exists() and not place.exists():
-            old.rename(place)
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_all(folder: Path, parameters: ShapesParameters, workers: int) -> None:

@@ -27,18 +27,21 @@ def check_layout(root: Path, folders: Sequence[str] = _FOLDERS) -> None:
     missing = [name for name in folders if not (root / name).is_dir()]
     if not missing:
         return
-    hint = ""
-    inner = [path for path in (*root.glob("VOC*"), *root.glob("*/VOC*")) if _has_layout(path)]
-    if inner:
-        hint = f"; did you mean {sorted(inner)[0]}?"
     raise InputError(
         f"{root}: not in VOC layout: expected the folders {', '.join(folders)};"
-        f" missing: {', '.join(missing)}{hint}"
+        f" missing: {', '.join(missing)}{inner_hint(root)}"
     )
 
 
-def _has_layout(root: Path) -> bool:
+def is_voc(root: Path) -> bool:
+    """Whether a folder is in VOC layout, with lists of pictures."""
     return all((root / name).is_dir() for name in _FOLDERS)
+
+
+def inner_hint(root: Path) -> str:
+    """Words for a message that name a VOC folder further inside, where there is one."""
+    inner = [path for path in (*root.glob("VOC*"), *root.glob("*/VOC*")) if is_voc(path)]
+    return f"; did you mean {sorted(inner)[0]}?" if inner else ""
 
 
 def read_split(root: Path, split: str | None) -> list[str]:
@@ -65,10 +68,7 @@ def read_split(root: Path, split: str | None) -> list[str]:
     if split not in list_splits(root):
         splits = ", ".join(_short_list(list_splits(root))) or "none at all"
         raise InputError(f"{path}: no such split; there are: {splits}")
-    ids = _read_list(path)
-    if not ids:
-        raise InputError(f"{path}: empty image set: it lists no picture")
-    return ids
+    return read_list(path)
 
 
 def _short_list(splits: list[str], most: int = 12) -> list[str]:
@@ -77,7 +77,16 @@ def _short_list(splits: list[str], most: int = 12) -> list[str]:
     return whole[:most] + (["..."] if len(whole) > most else [])
 
 
-def _read_list(path: Path) -> list[str]:
+def read_list(path: Path, any_number: bool = False) -> list[str]:
+    """Read a list of pictures: a name a line, and perhaps a number after it.
+
+    Args:
+        path: The text file.
+        any_number: The number may be any (ILSVRC counts its lines); otherwise 1, 0 or -1.
+
+    Raises:
+        InputError: The list is empty, or a line cannot be understood.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -88,9 +97,10 @@ def _read_list(path: Path) -> list[str]:
         if not columns:
             continue
         image_id, flags = columns[0], columns[1:]
-        if len(flags) > 1 or any(flag not in ("1", "0", "-1") for flag in flags):
+        if len(flags) > 1 or not all(_is_flag(flag, any_number) for flag in flags):
+            numbers = "a number" if any_number else "1, 0 or -1"
             raise InputError(
-                f"{path}: line {number}: expected a name without spaces and perhaps 1, 0 or -1,"
+                f"{path}: line {number}: expected a name without spaces and perhaps {numbers},"
                 f" got {line.strip()!r}"
             )
         if ".." in Path(image_id).parts or Path(image_id).is_absolute():
@@ -100,7 +110,13 @@ def _read_list(path: Path) -> list[str]:
                 f"{path}: line {number}: picture {image_id} stands on line {ids[image_id]} already"
             )
         ids[image_id] = number
+    if not ids:
+        raise InputError(f"{path}: empty image set: it lists no picture")
     return list(ids)
+
+
+def _is_flag(text: str, any_number: bool) -> bool:
+    return text.removeprefix("-").isdigit() if any_number else text in ("1", "0", "-1")
 
 
 def find_image(root: Path, image_id: str) -> Path | None:

@@ -45,6 +45,8 @@ class Annotation:
         difficult: Shape (M,), bool.
         truncated: Shape (M,), bool: cut by the border or by another object.
         repairs: What was set right, one line each.
+        crowd: Shape (M,), bool: many objects in one box, which COCO marks; None: there are none.
+        area: Shape (M,), float64, pixels: the area that COCO states, smaller than the box's; None: none is stated.
     """
 
     path: Path
@@ -55,6 +57,8 @@ class Annotation:
     difficult: np.ndarray
     truncated: np.ndarray
     repairs: tuple[str, ...] = ()
+    crowd: np.ndarray | None = None
+    area: np.ndarray | None = None
 
 
 def read_annotation(path: Path, first_pixel: int = 1) -> Annotation:
@@ -241,6 +245,12 @@ def format_annotation(
         lines += ["\t<object>", f"\t\t<name>{escape(name)}</name>"]
         lines += [f"\t\t<{tag}>{int(value)}</{tag}>" for tag, value in flags.items()]
         lines += ["\t\t<bndbox>"]
-        lines += [f"\t\t\t<{tag}>{value:.10g}</{tag}>" for tag, value in zip(_CORNERS, box)]
+        lines += [f"\t\t\t<{tag}>{_digits(value)}</{tag}>" for tag, value in zip(_CORNERS, box)]
         lines += ["\t\t</bndbox>", "\t</object>"]
     return "\n".join([*lines, "</annotation>", ""])
+
+
+def _digits(value: float) -> str:
+    """As few digits as give the same number again, and no needless point."""
+    short = f"{value:.10g}"
+    return short if float(short) == value else repr(float(value))
