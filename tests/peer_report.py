@@ -1,4 +1,4 @@
-"""Where the tests of the group `peer` write down how far apart two frameworks were, and the table at the end of the run."""
+"""How far apart two frameworks were: the tests of the group `peer` write it down, and the run ends with a table of it."""
 
 from __future__ import annotations
 

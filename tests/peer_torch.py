@@ -73,7 +73,9 @@ def import_torchvision() -> ModuleType:
     ask for the operators at import; then `plain_nms` takes the place of the compiled one.
     """
     if find_spec("torchvision") is None:
-        pytest.skip("not compared with torchvision, which is not installed", allow_module_level=True)
+        pytest.skip(
+            "not compared with torchvision, which is not installed", allow_module_level=True
+        )
     try:
         return import_module("torchvision.models.detection")
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Layers, losses and optimisers, one by one, against PyTorch: outputs, and the gradient of every input and parameter."""
+"""Layers, losses and optimisers one by one against PyTorch: outputs, and gradients of every input and parameter."""
 
 from __future__ import annotations
 
