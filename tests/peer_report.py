@@ -1,4 +1,4 @@
-"""How far apart two frameworks were: the tests of the group `peer` write it down, and the run ends with a table of it."""
+"""How far apart two frameworks were: tests of the group `peer` write it down, and the run ends with a table of it."""
 
 from __future__ import annotations
 

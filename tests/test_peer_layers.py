@@ -178,17 +178,28 @@ def test_linear(dtype, allowed, rng):
     compare(f"Linear, {dtype.__name__}", layer, x, judge, rng, allowed)
 
 
+LENGTHS: dict[str, Callable[[torch.Tensor, float], torch.Tensor]] = {
+    "inside": lambda x, eps: (x.square().sum(dim=1, keepdim=True) + eps).sqrt(),
+    "outside": lambda x, eps: x.square().sum(dim=1, keepdim=True).sqrt() + eps,
+    "floor": lambda x, eps: x / F.normalize(x, eps=eps),
+}
+
+
 @precision
-def test_l2_normalize(dtype, allowed, rng):
-    """As Caffe: the small number is added to the squared length; one pixel is so small that this counts."""
+@pytest.mark.parametrize(
+    "rule, eps",
+    [("inside", 1e-10), ("inside", 0.1), ("outside", 1e-10), ("outside", 0.1), ("floor", 1e-12)],
+)
+def test_l2_normalize(rule, eps, dtype, allowed, rng):
+    """One pixel is so small that the epsilon of the rule counts."""
 
     def judge(x, p):
-        length = (x.square().sum(dim=1, keepdim=True) + 1e-10).sqrt()
-        return x / length * p["scale"][None, :, None, None]
+        return x / LENGTHS[rule](x, eps) * p["scale"][None, :, None, None]
 
+    layer = L2Normalize(7, eps=eps, rule=rule)
     x = signals(rng, (2, 5, 4, 7), dtype)
     x[1, 2, 3] *= dtype(1e-5)
-    compare(f"L2Normalize, {dtype.__name__}", L2Normalize(7), x, judge, rng, allowed)
+    compare(f"L2Normalize, {dtype.__name__}", layer, x, judge, rng, allowed)
 
 
 @precision
