@@ -184,7 +184,8 @@ _PUBLISHED = (
 PUBLISHED: dict[str, DetectorSpec] = {spec.name: spec for spec in _PUBLISHED}
 
 # The paper's ablation without dilation: VGG16 whole, its pool5 halving the map, and conv5_3 as a further source. The
-# maps keep their sizes, because conv5_3 takes the place of fc7, and fc7 that of the first extra map.
+# paper does not list its extra maps; here all maps and boxes stay as they were, because conv5_3 takes the place of fc7,
+# and fc7 that of the first extra map.
 _FULL_VGG = dataclasses.replace(
     SSD300,
     sources=("conv4_3", "conv5_3", "fc7"),
