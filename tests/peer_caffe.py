@@ -143,8 +143,8 @@ def overlaps(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     return shared / (one[:, None] + other - shared)
 
 
-def match(boxes: torch.Tensor, defaults: torch.Tensor) -> torch.Tensor:
-    """Return for each default box the row of its object, or -1: rounds one to one, then IoU of at least 0.5."""
+def match(boxes: torch.Tensor, defaults: torch.Tensor, threshold: float = 0.5) -> torch.Tensor:
+    """Return for each default box the row of its object, or -1: rounds one to one, then the threshold of the IoU."""
     iou = overlaps(boxes, defaults)
     owner = torch.full((len(defaults),), -1)
     if len(boxes) == 0:
@@ -157,7 +157,7 @@ def match(boxes: torch.Tensor, defaults: torch.Tensor) -> torch.Tensor:
         owner[column] = row
         free[row], free[:, column] = -1, -1
     for k in range(len(defaults)):
-        if owner[k] < 0 and iou[:, k].max() >= 0.5:
+        if owner[k] < 0 and iou[:, k].max() >= threshold:
             owner[k] = iou[:, k].argmax()
     return owner
 
@@ -190,12 +190,13 @@ def multibox_loss(
     defaults: torch.Tensor,
     boxes: list[torch.Tensor],
     labels: list[torch.Tensor],
+    threshold: float = 0.5,
 ) -> Loss:
     """Compute the loss image by image; three negatives to a positive, those with the least certain background."""
     class_loss, box_loss, total = [], [], 0
     mined = torch.zeros(scores.shape[:2], dtype=torch.bool)
     for i in range(len(scores)):
-        owner = match(boxes[i], defaults)
+        owner = match(boxes[i], defaults, threshold)
         positive = owner >= 0
         total += int(positive.sum())
         surprise = -scores[i].detach().log_softmax(dim=1)[:, 0]

@@ -1,4 +1,4 @@
-"""torchvision's own `ssd300_vgg16` as a judge, at either precision; importing this skips where torchvision is missing."""
+"""torchvision's own `ssd300_vgg16` as a judge, at either precision; skips the importing file where it is missing."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from peer_report import EXACT, agree, agree_all
 from peer_state import caffe_judge, gradients, load, torchvision_judge
 from peer_torch import nchw, to_numpy, to_torch, torch
 
-from minissd.boxes.geometry import corners_to_centers
 from minissd.models.build import build_model
 from minissd.models.detector import decode_detections
 from minissd.models.loss import Targets, make_targets, multibox_loss
