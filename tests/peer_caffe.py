@@ -95,12 +95,13 @@ class CaffeSSD(torch.nn.Module):
         wide = 1024 // divisor
         layers["fc6"] = torch.nn.Conv2d(channels, wide, 3, padding=6, dilation=6)
         layers["fc7"] = torch.nn.Conv2d(wide, wide, 1)
-        predicting, channels = [channels, wide], wide
+        predicting, channels, self.sources = [channels, wide], wide, {"fc7"}
         for i, (squeezed, width, *walk) in enumerate(net.extras, start=6):
             layers[f"conv{i}_1"] = torch.nn.Conv2d(channels, squeezed // divisor, 1)
             channels = width // divisor
             layers[f"conv{i}_2"] = torch.nn.Conv2d(squeezed // divisor, channels, *walk)
             predicting.append(channels)
+            self.sources.add(f"conv{i}_2")
         self.layers = torch.nn.ModuleDict(layers)
         self.scale = torch.nn.Parameter(torch.full((predicting[0],), 20.0))  # conv4_3_norm
         shapes = [2 + 2 * len(each) for each in net.ratios]
@@ -119,7 +120,7 @@ class CaffeSSD(torch.nn.Module):
             if name == "conv4_3":
                 length = (x.square().sum(dim=1, keepdim=True) + 1e-10).sqrt()
                 maps.append(x / length * self.scale[None, :, None, None])
-            elif name == "fc7" or (name.endswith("_2") and name[4] > "5"):
+            elif name in self.sources:
                 maps.append(x)
             if name in ("conv1_2", "conv2_2", "conv3_3", "conv4_3"):
                 x = F.max_pool2d(x, 2, 2, ceil_mode=True)
@@ -224,3 +225,9 @@ def detect(scores: torch.Tensor, offsets: torch.Tensor, defaults: torch.Tensor) 
     best, labels, rows = (list(each) for each in zip(*found))
     corners = boxes[rows].clamp(0, 1).numpy()
     return [corners, np.array(labels), np.array(best, corners.dtype)]
+
+
+def detections(scores: np.ndarray, offsets: np.ndarray) -> list[list[np.ndarray]]:
+    """Return boxes, labels and scores of each image, from the outputs of SSD300 in float64."""
+    defaults = torch.from_numpy(default_boxes(SSD300))
+    return [detect(*map(torch.tensor, each), defaults) for each in zip(scores, offsets)]

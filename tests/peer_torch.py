@@ -52,18 +52,20 @@ def hwio(w: np.ndarray) -> np.ndarray:
 
 def plain_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
     """Return the rows that greedy non-maximum suppression keeps, best first; boxes (M, 4) are corners."""
+    order = scores.argsort(descending=True, stable=True)
+    boxes = boxes[order]
     area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
-    waiting = scores.argsort(descending=True, stable=True)
+    low = torch.maximum(boxes[:, None, :2], boxes[:, :2])
+    high = torch.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    shared = (high - low).clamp(min=0).prod(dim=2)
+    silences = shared / (area[:, None] + area - shared) > iou_threshold
+    silent = torch.zeros(len(boxes), dtype=torch.bool)
     kept = []
-    while len(waiting):
-        best, waiting = waiting[0], waiting[1:]
-        kept.append(best)
-        low = torch.maximum(boxes[best, :2], boxes[waiting, :2])
-        high = torch.minimum(boxes[best, 2:], boxes[waiting, 2:])
-        shared = (high - low).clamp(min=0).prod(dim=1)
-        iou = shared / (area[best] + area[waiting] - shared)
-        waiting = waiting[~(iou > iou_threshold)]
-    return torch.stack(kept) if kept else waiting
+    for row in range(len(boxes)):
+        if not silent[row]:
+            kept.append(row)
+            silent |= silences[row]
+    return order[kept]
 
 
 def import_torchvision() -> ModuleType:

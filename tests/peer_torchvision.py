@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from peer_torch import import_torchvision, to_torch, torch
+from peer_torch import import_torchvision, to_numpy, to_torch, torch
 
 detection = import_torchvision()
 
@@ -51,3 +51,15 @@ def default_boxes(judge: torch.nn.Module, dtype: type, n_images: int = 1) -> lis
     images = detection.image_list.ImageList(pictures, [(300, 300)] * n_images)
     with working_in(dtype):
         return judge.anchor_generator(images, maps)
+
+
+def detections(scores: np.ndarray, offsets: np.ndarray) -> list[list[np.ndarray]]:
+    """Return boxes as fractions, labels and scores of each image, from the outputs of the heads in float64."""
+    judge = build(np.float64, weights=False)
+    anchors = default_boxes(judge, np.float64, len(scores))
+    outputs = {"cls_logits": to_torch(scores), "bbox_regression": to_torch(offsets)}
+    found = judge.postprocess_detections(outputs, anchors, [(300, 300)] * len(scores))
+    return [
+        [to_numpy(each["boxes"]) / 300, to_numpy(each["labels"]), to_numpy(each["scores"])]
+        for each in found
+    ]

@@ -23,6 +23,7 @@ from minissd.models.spec import DetectorSpec, published_spec
 pytestmark = pytest.mark.peer
 box_iou = peer_torchvision.detection.ssd.box_ops.box_iou
 
+JUDGES = {"ssd300": peer_caffe, "ssd300-torchvision": peer_torchvision}
 CAFFE = {"ssd300": peer_caffe.SSD300, "ssd512": peer_caffe.SSD512}
 N_CLASSES = 8  # with background: enough for the rules, and quick
 
@@ -212,37 +213,14 @@ def test_the_loss_and_its_gradients(name, seed, judge):
     agree(group, "d offsets", ours.d_offsets, d_offsets)
 
 
-def torchvision_detections(judge, scores, offsets) -> list[list[np.ndarray]]:
-    """Return boxes as fractions, labels and scores of each image."""
-    anchors = peer_torchvision.default_boxes(judge, np.float64, len(scores))
-    outputs = {"cls_logits": to_torch(scores), "bbox_regression": to_torch(offsets)}
-    found = judge.postprocess_detections(outputs, anchors, [(300, 300)] * len(scores))
-    return [
-        [to_numpy(each["boxes"]) / 300, to_numpy(each["labels"]), to_numpy(each["scores"])]
-        for each in found
-    ]
-
-
-def caffe_detections(judge, scores, offsets) -> list[list[np.ndarray]]:
-    """Return the same by the authors' rules."""
-    defaults = to_torch(peer_caffe.default_boxes(peer_caffe.SSD300))
-    return [peer_caffe.detect(*map(to_torch, each), defaults) for each in zip(scores, offsets)]
-
-
-DETECTIONS: dict[str, Callable] = {
-    "ssd300": caffe_detections,
-    "ssd300-torchvision": torchvision_detections,
-}
-
-
-@pytest.mark.parametrize("name", DETECTIONS)
-def test_detections(name, judge, rng):
+@pytest.mark.parametrize("name", JUDGES)
+def test_detections(name, rng):
     """The second image is so sure of its background that it has fewer detections than would be allowed."""
     spec = few_classes(name)
     scores, offsets = random_outputs(rng, 2, spec)
     scores[1, 100:, 0] += 40
     ours = decode_detections(scores, offsets, spec.default_boxes(np.float64), spec)
-    theirs = DETECTIONS[name](judge, scores, offsets)
+    theirs = JUDGES[name].detections(scores, offsets)
     assert [len(each.boxes) for each in ours] == [len(each[0]) for each in theirs]
     assert len(ours[0].boxes) == 200 > len(ours[1].boxes) > 10
     group = f"detections on random outputs, {name}, float64"

@@ -182,7 +182,7 @@ OPTIMIZERS = {
 def test_twenty_steps_end_in_the_same_numbers(name, rng):
     """Warm-up, cosine, clipped gradients, batch norm in training mode, an image without objects in every batch."""
     make, lr, decay = OPTIMIZERS[name]
-    model, data, clip = float64_model(rng), batches(rng), 6.0
+    model, data, clip = float64_model(rng), batches(rng), 10.0
     start = model.state()
     judge = JudgeTrainer(model, make, decay, clip, caffe=name == "sgd")
     config = TrainConfig(
