@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 import peer_caffe
 import pytest
-from box_cases import random_boxes
 from peer_report import agree, agree_all
 from peer_state import caffe_judge, gradients, load
 from peer_torch import nchw, to_numpy, to_torch
@@ -39,6 +38,17 @@ def thin(spec: DetectorSpec) -> DetectorSpec:
     return dataclasses.replace(spec, network=network)
 
 
+def objects_of_all_sizes(rng: np.random.Generator) -> np.ndarray:
+    """Return corners (8, 4) of objects, so that every map has boxes of the right size for one."""
+    sides = np.array([35, 76, 153, 230, 307, 384, 460])[:, None] / 512
+    sides = sides * rng.uniform(0.95, 1.05, (7, 2))
+    low = rng.uniform(0, 1, (7, 2)) * (1 - sides)
+    corner = np.array(
+        [[0.002, 0.001, 0.624, 0.631]]
+    )  # where a box of 384 pixels hangs over the border
+    return np.concatenate([np.concatenate([low, low + sides], axis=1), corner])
+
+
 def test_outputs_loss_and_gradients(rng):
     spec = thin(published_spec("ssd512"))
     model = build_from_spec(spec, rng).astype(np.float64)
@@ -48,7 +58,7 @@ def test_outputs_loss_and_gradients(rng):
     judge = caffe_judge(peer_caffe.CaffeSSD(peer_caffe.SSD512, 21, DIVISOR))
     load(model, judge)
     x = rng.standard_normal((1, 512, 512, 3))
-    boxes, labels = [random_boxes(rng, 4)], [np.array([3, 20, 1, 8])]
+    boxes, labels = [objects_of_all_sizes(rng)], [np.arange(2, 10)]
 
     ours = model.forward(x)
     targets = make_targets(spec.default_boxes(np.float64), boxes, labels, spec)
