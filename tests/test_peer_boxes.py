@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import peer_caffe
+import peer_report
 import peer_torchvision
 import pytest
 from box_cases import random_boxes
@@ -34,8 +35,14 @@ def judge() -> torch.nn.Module:
     return peer_torchvision.build(np.float64, weights=False)
 
 
-def few_classes(name: str) -> DetectorSpec:
-    return dataclasses.replace(published_spec(name), n_object_classes=N_CLASSES - 1)
+@pytest.fixture
+def unrecorded(monkeypatch) -> None:
+    """Keep faults that are made on purpose out of the table."""
+    monkeypatch.setattr(peer_report, "FOUND", [])
+
+
+def few_classes(name: str, **settings: object) -> DetectorSpec:
+    return dataclasses.replace(published_spec(name), n_object_classes=N_CLASSES - 1, **settings)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -189,11 +196,16 @@ def caffe_loss(judge, scores, offsets, boxes, labels) -> tuple[torch.Tensor, tor
 LOSSES: dict[str, Callable] = {"ssd300": caffe_loss, "ssd300-torchvision": torchvision_loss}
 
 
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_loss_and_its_gradients(name, seed, judge):
-    """Four images: a crowd with two objects that want one box, no object at all, one, and one that is nearly all."""
-    rng, spec = np.random.default_rng(seed), few_classes(name)
+def compare_losses(name: str, seed: int, judge: torch.nn.Module, **settings: object) -> None:
+    """Compare on four images: a crowd with two objects that want one box, none, one, and one that is nearly all.
+
+    Args:
+        name: Configuration, and with it the judge.
+        seed: Of objects and outputs.
+        judge: torchvision's box arithmetic.
+        settings: Fields of the spec that are not the configuration's.
+    """
+    rng, spec = np.random.default_rng(seed), few_classes(name, **settings)
     boxes = [crowd(rng, 12), np.zeros((0, 4)), random_boxes(rng, 1), np.array([[0, 0.01, 1, 0.98]])]
     labels = [rng.integers(1, N_CLASSES, len(each)) for each in boxes]
     scores, offsets = random_outputs(rng, 4, spec)
@@ -205,7 +217,6 @@ def test_the_loss_and_its_gradients(name, seed, judge):
     d_scores, d_offsets = (to_numpy(each.grad) for each in tensors)
     trained = ours.mined | (targets.labels > 0)
     np.testing.assert_array_equal(trained, (d_scores != 0).any(axis=2))
-    assert (ours.mined.sum(axis=1) == 3 * (targets.labels > 0).sum(axis=1)).all()
     group = f"loss on random outputs, {name}, float64"
     agree(group, "class loss", ours.class_loss, to_numpy(parts[0]))
     agree(group, "box loss", ours.box_loss, to_numpy(parts[1]))
@@ -213,12 +224,38 @@ def test_the_loss_and_its_gradients(name, seed, judge):
     agree(group, "d offsets", ours.d_offsets, d_offsets)
 
 
-@pytest.mark.parametrize("name", JUDGES)
-def test_detections(name, rng):
-    """The second image is so sure of its background that it has fewer detections than would be allowed."""
-    spec = few_classes(name)
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_loss_and_its_gradients(name, seed, judge):
+    compare_losses(name, seed, judge)
+
+
+@pytest.mark.parametrize(
+    "name, wrong",
+    [
+        ("ssd300", {"matching": "overwrite"}),
+        ("ssd300-torchvision", {"matching": "one-to-one"}),
+        ("ssd300", {"clip": "size"}),
+        ("ssd300-torchvision", {"clip": None}),
+        ("ssd300", {"match_iou": 0.51}),
+        ("ssd300-torchvision", {"negative_iou": 0.4}),
+        ("ssd300", {"negative_ratio": 2.9}),
+        ("ssd300-torchvision", {"min_negatives": 1}),
+        ("ssd300", {"size_scale": 0.1}),
+    ],
+)
+def test_the_loss_by_another_rule_is_told_apart(name, wrong, judge, unrecorded):
+    with pytest.raises(AssertionError):
+        compare_losses(name, 1, judge, **wrong)
+
+
+def compare_detections(name: str, **settings: object) -> None:
+    """Compare on two images; the second is full of large boxes of one class, of which few are left."""
+    rng, spec = np.random.default_rng(9), few_classes(name, **settings)
     scores, offsets = random_outputs(rng, 2, spec)
-    scores[1, 100:, 0] += 40
+    scores[1, :7942, 1:] -= 40  # the two finest maps are sure of their background
+    scores[1, :, 1:3] -= 40
+    scores[1, :, 4:] -= 40
     ours = decode_detections(scores, offsets, spec.default_boxes(np.float64), spec)
     theirs = JUDGES[name].detections(scores, offsets)
     assert [len(each.boxes) for each in ours] == [len(each[0]) for each in theirs]
@@ -228,3 +265,24 @@ def test_detections(name, rng):
         np.testing.assert_array_equal(one.labels, other[1])
         agree(group, "boxes", one.boxes, other[0], EXACT)
         agree(group, "scores", one.scores, other[2], EXACT)
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_detections(name):
+    compare_detections(name)
+
+
+@pytest.mark.parametrize(
+    "name, wrong",
+    [
+        ("ssd300", {"clip_before_nms": True}),
+        ("ssd300-torchvision", {"clip_before_nms": False}),
+        ("ssd300", {"nms_iou": 0.46}),
+        ("ssd300-torchvision", {"score_floor": 0.02}),
+        ("ssd300", {"candidates_per_class": 300}),
+        ("ssd300-torchvision", {"center_scale": 0.11}),
+    ],
+)
+def test_detections_by_another_rule_are_told_apart(name, wrong, unrecorded):
+    with pytest.raises(AssertionError):
+        compare_detections(name, **wrong)
