@@ -1,7 +1,9 @@
 # make demo         train a small SSD on generated pictures, evaluate it, draw what it sees
 # make test         lint and every test
 # make test-oldest  every test with the oldest versions of all packages (Python 3.11 or 3.12)
-# The first two create .venv and install into it, the last one .venv-oldest; the second time that takes no time.
+# make test-peer    the comparisons with PyTorch and torchvision, and how far apart the numbers were
+# The first two create .venv and install into it, the others .venv-oldest and .venv-peer; the second time that takes no
+# time.
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -13,8 +15,10 @@ PY := .venv/$(BIN)
 STAMP := .venv/.installed
 OLDEST_PY := .venv-oldest/$(BIN)
 OLDEST_STAMP := .venv-oldest/.installed
+PEER_PY := .venv-peer/$(BIN)
+PEER_STAMP := .venv-peer/.installed
 
-.PHONY: demo test test-oldest lint install clean help
+.PHONY: demo test test-oldest test-peer lint install install-peer clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -47,5 +51,15 @@ $(OLDEST_STAMP): pyproject.toml requirements-oldest.txt
 test-oldest: $(OLDEST_STAMP)
 	$(OLDEST_PY) -m pytest
 
+install-peer: $(PEER_STAMP)
+
+$(PEER_STAMP): pyproject.toml requirements-peer.txt
+	test -x $(PEER_PY) || $(PYTHON) -m venv .venv-peer
+	$(PEER_PY) -m pip install --quiet --disable-pip-version-check -r requirements-peer.txt
+	@touch $(PEER_STAMP)
+
+test-peer: $(PEER_STAMP)
+	$(PEER_PY) -m pytest -m peer
+
 clean:
-	rm -rf .venv .venv-oldest build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-peer build *.egg-info .pytest_cache .ruff_cache .hypothesis

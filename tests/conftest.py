@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import peer_report
 import pytest
 from strict_array import Transfers, strict, transfers
 
@@ -76,6 +77,11 @@ def tiny_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def voc_root() -> Path:
     """Return the folder of real photographs in VOC layout (JPEGImages, Annotations, ImageSets)."""
     return find_photos()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the comparisons with other frameworks print their table."""
+    config.pluginmanager.register(peer_report)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

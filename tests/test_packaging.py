@@ -18,7 +18,9 @@ from packaging.specifiers import SpecifierSet
 import minissd
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-EXTRAS = {"cuda12", "cuda13", "notebooks", "test", "peer", "distributed", "coco", "onnx"}
+EXTRAS = {
+    *("cuda12", "cuda13", "notebooks", "test", "peer", "benchmark", "distributed", "coco", "onnx")
+}
 
 
 def read(name: str) -> str:
@@ -71,7 +73,9 @@ def test_this_python_is_allowed(project):
     assert "3.10.99" not in allowed
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-gpu.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-gpu.txt", "requirements-peer.txt"]
+)
 def test_requirement_files_ask_for_extras_that_exist(name, project):
     lines = [line for line in read(name).splitlines() if line.strip() and not line.startswith("#")]
     assert lines
@@ -122,7 +126,18 @@ def test_every_folder_with_code_is_a_package():
 
 
 @pytest.mark.parametrize(
-    "target", ["help", "install", "demo", "test", "test-oldest", "lint", "clean"]
+    "target",
+    [
+        "help",
+        "install",
+        "demo",
+        "test",
+        "test-oldest",
+        "test-peer",
+        "install-peer",
+        "lint",
+        "clean",
+    ],
 )
 def test_the_makefile_has_its_targets(target):
     text = read("Makefile")
@@ -137,6 +152,7 @@ def test_the_makefile_has_its_targets(target):
     [
         ("test", ["-m pytest", "-m ruff check", "-r requirements.txt"]),
         ("test-oldest", ["-m pytest", "-r requirements-oldest.txt"]),
+        ("test-peer", ["-m pytest -m peer", "-r requirements-peer.txt"]),
     ],
 )
 def test_make_can_read_the_makefile(target, words):
