@@ -20,10 +20,13 @@ class Trunk:
     Attributes:
         segments: Layers; the output of each is a feature map to predict on.
         channels: Channels of each of those maps.
+        taps: For each map a layer between it and its head, or None: the head reads the map itself. The next segment
+            reads the map itself in any case. None for all: no map has a tap.
     """
 
     segments: list[Layer]
     channels: list[int]
+    taps: list[Layer | None] | None = None
 
 
 def conv_bn_relu(

@@ -6,6 +6,7 @@ a number up and where to change one: `dataclasses.replace(published_spec("ssd300
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ import numpy as np
 from minissd.boxes.default_boxes import CLIPS, FeatureMap, default_boxes
 from minissd.boxes.matching import RULES
 from minissd.errors import check, check_positive_int
+from minissd.models.network import SMALL, SSD300, SSD300_V1, SSD500_V1, SSD512, Network
+
+STEP_RULES = ("fixed", "map")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class DetectorSpec:
         n_object_classes: Classes without background, which is added where it is needed.
         clip: How default boxes are limited to the image; see `default_boxes`.
         integer_sizes: Whether sizes of default boxes are cut down to whole pixels, as Caffe's layer does.
+        step_rule: "fixed": the maps' steps are numbers of their own (the authors' last versions); "map": each is
+            image / map, so that the grid fills the image exactly.
         matching: Rule by which objects get default boxes; see `match`.
         match_iou: IoU from which a default box is matched anyway.
         negative_iou: Unmatched default boxes that overlap an object by at least this are ignored: they are too much of
@@ -44,6 +50,7 @@ class DetectorSpec:
         min_negatives: Least mined negatives of an image.
         input_mean: RGB, 0 to 255, subtracted from the image.
         input_std: What the difference is divided by.
+        network: The layers that make the maps.
     """
 
     name: str
@@ -52,6 +59,7 @@ class DetectorSpec:
     n_object_classes: int = 20
     clip: str | None = None
     integer_sizes: bool = False
+    step_rule: str = "fixed"
     matching: str = "one-to-one"
     match_iou: float = 0.5
     negative_iou: float = 0.5
@@ -67,6 +75,7 @@ class DetectorSpec:
     min_negatives: int = 0
     input_mean: tuple[float, float, float] = (123.0, 117.0, 104.0)
     input_std: float = 1.0
+    network: Network = SSD300
 
     def __post_init__(self) -> None:
         """Check what can be misspelt; the numbers are checked where they are used."""
@@ -75,6 +84,11 @@ class DetectorSpec:
         check(len(self.maps) > 0, "maps", "at least one feature map", self.maps)
         check(self.clip in CLIPS, "clip", " | ".join(map(str, CLIPS)), self.clip)
         check(self.matching in RULES, "matching", " | ".join(RULES), self.matching)
+        check(self.step_rule in STEP_RULES, "step_rule", " | ".join(STEP_RULES), self.step_rule)
+        if self.step_rule == "map":
+            steps = _steps(self.image_size, [each.size for each in self.maps])
+            given = [each.step for each in self.maps]
+            check(given == steps, "maps", f"steps of image / map: {steps}", given)
 
     @property
     def n_default_boxes(self) -> int:
@@ -124,16 +138,16 @@ TORCHVISION_SCALES = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)  # of 300 pixels
 
 def _ssd300(name: str, sizes: Sequence[float], **settings: Any) -> DetectorSpec:
     maps = _maps(SIZES_300, STEPS_300, sizes[:-1], sizes[1:], RATIOS_300)
-    return DetectorSpec(name, 300, maps, **settings)
+    return DetectorSpec(name, 300, maps, **{"network": SSD300} | settings)
 
 
 def _ssd512(name: str, sizes: Sequence[float], **settings: Any) -> DetectorSpec:
     maps = _maps(SIZES_512, STEPS_512, sizes[:-1], sizes[1:], RATIOS_512)
-    return DetectorSpec(name, 512, maps, integer_sizes=True, **settings)
+    return DetectorSpec(name, 512, maps, integer_sizes=True, network=SSD512, **settings)
 
 
 def _early(
-    name: str, image_size: int, map_sizes: Sequence[int], sizes: Sequence[float]
+    name: str, image_size: int, map_sizes: Sequence[int], sizes: Sequence[float], network: Network
 ) -> DetectorSpec:
     """Versions 1 and 2 of the paper on arXiv: 3 boxes a cell on the first map, without a max size, then 6."""
     maps = _maps(
@@ -143,7 +157,7 @@ def _early(
         (None, *sizes[2:]),
         (FEW, *[MANY] * (len(map_sizes) - 1)),
     )
-    return DetectorSpec(name, image_size, maps, clip="corners")
+    return DetectorSpec(name, image_size, maps, clip="corners", step_rule="map", network=network)
 
 
 _PUBLISHED = (
@@ -151,8 +165,8 @@ _PUBLISHED = (
     _ssd300("ssd300-coco", COCO_300, n_object_classes=80),
     _ssd512("ssd512", VOC_512),
     _ssd512("ssd512-coco", COCO_512, n_object_classes=80),
-    _early("ssd300-v1", 300, SIZES_300, (30, 60, 114, 168, 222, 276, 330)),
-    _early("ssd500-v1", 500, SIZES_500, (35, 75, 155, 235, 315, 395, 475, 555)),
+    _early("ssd300-v1", 300, SIZES_300, (30, 60, 114, 168, 222, 276, 330), SSD300_V1),
+    _early("ssd500-v1", 500, SIZES_500, (35, 75, 155, 235, 315, 395, 475, 555), SSD500_V1),
     _ssd300(
         "ssd300-torchvision",
         tuple(scale * 300 for scale in TORCHVISION_SCALES),
@@ -162,9 +176,29 @@ _PUBLISHED = (
         size_clamp=math.log(1000 / 16),
         clip_before_nms=True,
         input_mean=(0.48235 * 255, 0.45882 * 255, 0.40784 * 255),
+        network=dataclasses.replace(
+            SSD300, ceil_pools=(3,), norm_rule="floor", norm_eps=1e-12, xavier_fan="average"
+        ),
     ),
 )
 PUBLISHED: dict[str, DetectorSpec] = {spec.name: spec for spec in _PUBLISHED}
+
+# The paper's ablation without dilation: VGG16 whole, its pool5 halving the map, and conv5_3 as a further source. The
+# maps keep their sizes, because conv5_3 takes the place of fc7, and fc7 that of the first extra map.
+_FULL_VGG = dataclasses.replace(
+    SSD300,
+    sources=("conv4_3", "conv5_3", "fc7"),
+    pool5=(2, 2, 0),
+    fc_channels=4096,
+    fc6_kernel=7,
+    fc6_dilation=1,
+    extras=SSD300.extras[1:],
+)
+ABLATIONS: dict[str, DetectorSpec] = {
+    "ssd300-full-vgg": dataclasses.replace(
+        PUBLISHED["ssd300"], name="ssd300-full-vgg", network=_FULL_VGG
+    )
+}
 
 
 def published_spec(name: str) -> DetectorSpec:
@@ -242,4 +276,5 @@ def minissd_spec(
     check(len(ratios) == n_maps, "ratios", f"{n_maps} tuples for {n_maps} maps", ratios)
     sizes = [scale * image_size for scale in scales]
     maps = _maps(map_sizes, _steps(image_size, map_sizes), sizes[:-1], sizes[1:], ratios)
+    settings = {"step_rule": "map", "network": SMALL} | settings
     return DetectorSpec(name, image_size, maps, n_object_classes, **settings)

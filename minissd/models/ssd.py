@@ -27,20 +27,20 @@ class SSD(Layer):
     Attributes:
         spec: The configuration.
         segments: The trunk's layers.
+        taps: For each map the layer between it and its head (the L2 normalisation of conv4_3), or None.
         heads: One 3x3 convolution a map, with (C + 1 + 4) filters for each box shape of a cell.
 
     Source: Liu et al. 2016, section 2.1: "(c + 4) k filters".
     """
 
     def __init__(self, spec: DetectorSpec, trunk: Trunk, rng: np.random.Generator):
-        check(
-            len(trunk.segments) == len(spec.maps),
-            "trunk",
-            f"{len(spec.maps)} segments",
-            len(trunk.segments),
-        )
+        n_maps, n_segments = len(spec.maps), len(trunk.segments)
+        check(n_segments == n_maps, "trunk", f"{n_maps} segments", n_segments)
+        taps = [None] * n_maps if trunk.taps is None else trunk.taps
+        check(len(taps) == n_maps, "trunk", f"{n_maps} taps", len(taps))
         self.spec = spec
         self.segments = trunk.segments
+        self.taps = taps
         self.heads = [
             self._head(channels, feature_map.boxes_per_cell, rng)
             for channels, feature_map in zip(trunk.channels, spec.maps)
@@ -49,7 +49,10 @@ class SSD(Layer):
     def _head(self, channels: int, boxes_per_cell: int, rng: np.random.Generator) -> Conv2d:
         filters = boxes_per_cell * (self.n_classes + 4)
         head = Conv2d(channels, filters, 3, padding=1, rng=rng)
-        head.weight.value[...] = init.xavier_uniform(head.weight.value.shape, rng)
+        weights = init.xavier_uniform(
+            head.weight.value.shape, rng, fan=self.spec.network.xavier_fan
+        )
+        head.weight.value[...] = weights * self.spec.network.head_gain
         return head
 
     @property
@@ -79,7 +82,8 @@ class SSD(Layer):
             ValueError: A feature map has another size than the spec's default boxes were made for.
         """
         rows = []
-        for segment, head, feature_map in zip(self.segments, self.heads, self.spec.maps):
+        parts = zip(self.segments, self.taps, self.heads, self.spec.maps)
+        for segment, tap, head, feature_map in parts:
             x = segment.forward(x)
             if x.shape[1:3] != (feature_map.size, feature_map.size):
                 raise ValueError(
@@ -87,14 +91,16 @@ class SSD(Layer):
                     f"{self.spec.name} want {feature_map.size}x{feature_map.size}; the images must be "
                     f"{self.spec.image_size} pixels square"
                 )
-            rows.append(head.forward(x).reshape(x.shape[0], -1, self.n_classes + 4))
+            seen = x if tap is None else tap.forward(x)  # the next segment goes on from x
+            rows.append(head.forward(seen).reshape(len(x), -1, self.n_classes + 4))
         predictions = array_module(x).concatenate(rows, axis=1)  # (N, K, C + 1 + 4)
         return predictions[..., : self.n_classes], predictions[..., self.n_classes :]
 
     def backward(self, d_scores: Array, d_offsets: Array) -> Array | None:
         """Add the gradients of all parameters, from those of scores (N, K, C + 1) and offsets (N, K, 4).
 
-        A map feeds its head and the next segment, so the gradients of both meet there and are added.
+        A map feeds its head (through its tap, if it has one) and the next segment, so the gradients of both meet there
+        and are added.
         """
         xp = array_module(d_scores, d_offsets)
         d_rows = xp.concatenate([d_scores, d_offsets], axis=-1)
@@ -105,6 +111,8 @@ class SSD(Layer):
             m = self.spec.maps[i]
             d_head = d_rows[:, starts[i] : ends[i]].reshape(len(d_rows), m.size, m.size, -1)
             d_map = self.heads[i].backward(xp.ascontiguousarray(d_head))
+            if self.taps[i] is not None:
+                d_map = self.taps[i].backward(d_map)
             dx = self.segments[i].backward(d_map if dx is None else d_map + dx)
         return dx
 

@@ -140,15 +140,26 @@ def _moments(x: Array) -> tuple[Array, Array]:
     return mean, squares / total
 
 
+L2_RULES = ("inside", "outside", "floor")  # where the epsilon of an L2 norm stands
+
+
 class L2Normalize(Layer):
     """Scale the channel vector of every pixel to length one, then each channel by a learnt factor.
 
-    SSD applies it to conv4_3, whose features are much larger than those of the later maps.
+    SSD applies it to conv4_3, whose features are much larger than those of the later maps. What keeps an all-zero
+    pixel from dividing by zero differs between the published codes. With |x| the root of the sum of squares:
+
+    | rule    | divisor                  | found in                     |
+    | ------- | ------------------------ | ---------------------------- |
+    | inside  | sqrt(sum of x^2 + eps)   | the authors' Caffe, eps 1e-10 |
+    | outside | |x| + eps                | ssd.pytorch, eps 1e-10       |
+    | floor   | max(|x|, eps)            | torchvision, eps 1e-12       |
 
     Args:
         channels: C of the input (N, H, W, C).
         scale: Starting value of the learnt factors.
-        eps: Added to the squared length inside the root, as Caffe does, so that an all-zero pixel has a gradient.
+        eps: Keeps the divisor above zero.
+        rule: "inside", "outside" or "floor", as above.
         dtype: Of the parameters.
 
     Attributes:
@@ -162,23 +173,42 @@ class L2Normalize(Layer):
         channels: int,
         scale: float = 20.0,
         eps: float = 1e-10,
+        rule: str = "inside",
         dtype: np.dtype | type = np.float32,
     ):
         self.channels = check_positive_int(channels, "channels")
-        self.eps = eps
+        check(rule in L2_RULES, "rule", " | ".join(L2_RULES), rule)
+        self.eps, self.rule = eps, rule
         self.scale = Parameter(np.full(channels, scale, dtype), decay=False)
 
     def forward(self, x: Array) -> Array:
-        """Return scale * x / sqrt(sum of x^2 over channels + eps)."""
+        """Return scale * x / (length of x over channels, kept above zero)."""
         check(x.shape[-1] == self.channels, "x", f"{self.channels} channels", tuple(x.shape))
         xp = array_module(x)
-        self._inv_norm = 1 / xp.sqrt((x * x).sum(axis=-1, keepdims=True) + self.eps)
+        squares = (x * x).sum(axis=-1, keepdims=True)
+        if self.rule == "inside":
+            divisor, self._slope = xp.sqrt(squares + self.eps), 1
+        else:
+            divisor, self._slope = self._by_length(xp.sqrt(squares))
+        self._inv_norm = 1 / divisor
         self._unit = x * self._inv_norm
         return self._unit * self.scale.value
+
+    def _by_length(self, length: Array) -> tuple[Array, Array]:
+        """Return the divisor D of rules "outside" and "floor" with D'(|x|) D / |x|, which the way back needs.
+
+        Where the divisor does not depend on x (below the floor), or has no derivative (at x = 0), it counts as fixed.
+        """
+        xp = array_module(length)
+        if self.rule == "floor":
+            return xp.maximum(length, self.eps), (length >= self.eps).astype(length.dtype)
+        divisor = length + self.eps
+        tiny = xp.finfo(length.dtype).tiny
+        return divisor, xp.where(length > 0, divisor / xp.maximum(length, tiny), 0)
 
     def backward(self, dy: Array) -> Array:
         """Return dx = (g - unit * <g, unit>) / norm with g = dy * scale: the part along the vector is taken out."""
         self.scale.grad += _channel_sum(dy * self._unit)
         g = dy * self.scale.value
-        along = (g * self._unit).sum(axis=-1, keepdims=True)
+        along = (g * self._unit).sum(axis=-1, keepdims=True) * self._slope
         return (g - self._unit * along) * self._inv_norm
