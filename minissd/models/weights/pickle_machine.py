@@ -2,8 +2,8 @@
 
 A pickle is a small program for a stack machine, and Python's own machine runs whatever function the program names:
 opening an unknown file with it means running unknown code. This one knows the few instructions that dictionaries,
-lists, tuples, numbers and text need. A global name is never looked up in Python: it stays a name, which the owner of the
-machine may or may not know what to do with. (`pickletools.genops` only splits the bytes into instructions.)
+lists, tuples, numbers and text need. A global name is never looked up in Python: it stays a name, which the owner of
+the machine may or may not know what to do with. (`pickletools.genops` only splits the bytes into instructions.)
 """
 
 from __future__ import annotations
@@ -78,7 +78,14 @@ class PickleMachine:
                 act(self, argument)
         except PickleError:
             raise
-        except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError) as error:
+        except (
+            ValueError,
+            TypeError,
+            IndexError,
+            KeyError,
+            OverflowError,
+            AttributeError,
+        ) as error:
             raise PickleError("truncated or damaged: its pickle cannot be followed") from error
         raise PickleError("truncated: its pickle has no end")
 

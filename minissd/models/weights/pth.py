@@ -1,8 +1,9 @@
 """PyTorch's files (.pth, .pt) read without PyTorch.
 
-Two containers exist. Since PyTorch 1.6 a file is a zip archive: `data.pkl` describes the tensors, `data/0`, `data/1`, ... are
-their storages. Files from before (2017's for example) are a stream: three small pickles (a magic number, a version, the
-writer's machine), the pickle that describes the tensors, a list of storage names, then each storage with its length.
+Two containers exist. Since PyTorch 1.6 a file is a zip archive: `data.pkl` describes the tensors, `data/0`, `data/1`,
+... are their storages. Files from before (2017's for example) are a stream: three small pickles (a magic number, a
+version, the writer's machine), the pickle that describes the tensors, a list of storage names, then each storage with
+its length.
 """
 
 from __future__ import annotations
@@ -16,11 +17,18 @@ import numpy as np
 
 from minissd.errors import InputError
 from minissd.models.weights.pickle_machine import PickleError, PickleMachine
-from minissd.models.weights.stored import STORED_AS, StoredTensor, WeightFile, is_count, map_file, view
+from minissd.models.weights.stored import (
+    STORED_AS,
+    StoredTensor,
+    WeightFile,
+    map_file,
+    view,
+)
 from minissd.models.weights.torch_objects import Storage, TorchObjects, Window
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first number of a stream file
 STREAM_VERSION = 1001
+ZIP_START = b"PK\x03\x04"
 LOCAL_HEADER = 30  # bytes of a zip entry's own header, before its name and extra field
 # Where training scripts put the state in their checkpoints; the first that is there is opened.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "weights")
@@ -43,13 +51,14 @@ def read_pth(path: str | Path) -> WeightFile:
     path = Path(path)
     buffer = map_file(path)
     try:
-        if zipfile.is_zipfile(path):
+        if buffer[:4] == ZIP_START:
             return _read_zip(path, buffer)
         return _read_stream(path, buffer)
     except InputError:
         raise
     except (ValueError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise InputError(f"{path}: {error}") from error
+        fault = "truncated or damaged zip archive: " * isinstance(error, zipfile.BadZipFile)
+        raise InputError(f"{path}: {fault}{error}") from error
 
 
 def _read_zip(path: Path, buffer: mmap.mmap) -> WeightFile:
@@ -82,9 +91,11 @@ def _read_zip(path: Path, buffer: mmap.mmap) -> WeightFile:
 def _record(buffer: mmap.mmap, info: zipfile.ZipInfo) -> tuple[int, int]:
     """Return where a record's bytes begin and end in the file; checks the lengths, then the checksum."""
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        raise PickleError(f"{info.filename}: compressed or encrypted, which PyTorch's files never are")
+        raise PickleError(
+            f"{info.filename}: compressed or encrypted, which PyTorch's files never are"
+        )
     header = buffer[info.header_offset : info.header_offset + LOCAL_HEADER]
-    if len(header) < LOCAL_HEADER or header[:4] != b"PK\x03\x04":
+    if len(header) < LOCAL_HEADER or header[:4] != ZIP_START:
         raise PickleError(f"{info.filename}: truncated or damaged")
     name_length, extra_length = np.frombuffer(header, "<u2", 2, 26).tolist()
     start = info.header_offset + LOCAL_HEADER + name_length + extra_length
@@ -113,7 +124,9 @@ def _check_length(storage: Storage, n_bytes: int) -> None:
 
 def _read_stream(path: Path, buffer: mmap.mmap) -> WeightFile:
     if buffer[257:262] == b"ustar":
-        raise PickleError("a PyTorch file of before 0.1.10 (a tar archive); save it again with a newer PyTorch")
+        raise PickleError(
+            "a PyTorch file of before 0.1.10 (a tar archive); save it again with a newer PyTorch"
+        )
     objects = TorchObjects()
     try:
         magic = PickleMachine(buffer, objects).run()
@@ -186,6 +199,8 @@ def _find_state(top: object) -> tuple[dict[str, Window], list[str]]:
                 state = {name.removeprefix(DATA_PARALLEL): v for name, v in state.items()}
             return state, skipped
         if not inner:
-            raise PickleError(f"holds no named tensors (its keys: {', '.join(skipped[:8]) or 'none'})")
+            raise PickleError(
+                f"holds no named tensors (its keys: {', '.join(skipped[:8]) or 'none'})"
+            )
         top = top[inner[0]]
     raise PickleError(f"holds a {type(top).__name__}, not a dictionary of named tensors")

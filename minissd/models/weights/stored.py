@@ -31,7 +31,9 @@ STORED_AS = {
     "bool": "<u1",
 }
 MOST_AXES = 8
-MOST_NUMBERS = 1 << 40  # of one tensor, as its shape has it: far above any network, far below an overflow
+MOST_NUMBERS = (
+    1 << 40
+)  # of one tensor, as its shape has it: far above any network, far below an overflow
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the pickle of a PyTorch file may name: storages, tensors, and ordered dictionaries.
 
-PyTorch writes a state as a pickle of names and shapes; the numbers stand outside of it, in storages. A tensor is a window on a
-storage: an offset, a shape and strides, all counted in numbers. Several tensors may share a storage.
+PyTorch writes a state as a pickle of names and shapes; the numbers stand outside of it, in storages. A tensor is a
+window on a storage: an offset, a shape and strides, all counted in numbers. Several tensors may share a storage.
 """
 
 from __future__ import annotations
@@ -151,7 +151,14 @@ def _window(
 
 
 def _window_of_dtype(
-    storage: object, offset: int, shape: tuple, strides: tuple, grad: Any, hooks: Any, dtype: Any, *rest: Any
+    storage: object,
+    offset: int,
+    shape: tuple,
+    strides: tuple,
+    grad: Any,
+    hooks: Any,
+    dtype: Any,
+    *rest: Any,
 ) -> Window:
     if not isinstance(dtype, Global) or dtype not in DTYPES:
         raise PickleError("a tensor has no known dtype")
