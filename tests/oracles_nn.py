@@ -74,10 +74,15 @@ def batch_norm(x, gamma, beta, eps):
     return y, np.array(means), np.array(variances)
 
 
-def l2_normalize(x, scale, eps):
+def l2_normalize(x, scale, eps, rule="inside"):
     """Scale the channel vector of every pixel of (N, H, W, C) to length one, then channel by channel."""
     y = np.zeros(x.shape)
     for place in np.ndindex(x.shape[:3]):
-        length = math.sqrt(math.fsum(float(v) ** 2 for v in x[place]) + eps)
-        y[place] = [float(v) / length * float(s) for v, s in zip(x[place], scale)]
+        squares = math.fsum(float(v) ** 2 for v in x[place])
+        divisor = {
+            "inside": math.sqrt(squares + eps),
+            "outside": math.sqrt(squares) + eps,
+            "floor": max(math.sqrt(squares), eps),
+        }[rule]
+        y[place] = [float(v) / divisor * float(s) for v, s in zip(x[place], scale)]
     return y

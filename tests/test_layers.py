@@ -145,13 +145,39 @@ def test_batch_norm_with_a_mean_far_from_zero():
     assert np.allclose(y.std(axis=(0, 1, 2)), 1, atol=1e-2)
 
 
-def test_l2_normalize_is_that_of_the_plain_loop(xp, rng):
-    layer = odd(L2Normalize(4), rng).to(xp)
-    x = rng.standard_normal((2, 3, 2, 4))
+@pytest.mark.parametrize("rule, eps", [("inside", 1e-10), ("outside", 1e-10), ("floor", 1.5)])
+def test_l2_normalize_is_that_of_the_plain_loop(xp, rng, rule, eps):
+    layer = odd(L2Normalize(4, eps=eps, rule=rule), rng).to(xp)
+    x = rng.standard_normal((2, 3, 2, 4))  # lengths about 2: some are below the floor of 1.5
     x[0, 1] = 0
-    expected = oracles.l2_normalize(x, to_cpu(layer.scale.value), 1e-10)
+    expected = oracles.l2_normalize(x, to_cpu(layer.scale.value), eps, rule)
     assert np.allclose(to_cpu(layer.forward(xp.asarray(x))), expected, rtol=0, atol=1e-12)
     assert np.isfinite(to_cpu(layer.backward(xp.asarray(x)))).all()
+
+
+@pytest.mark.parametrize(
+    "rule, eps, length",
+    [("inside", 11, 6), ("outside", 11, 16), ("floor", 11, 11), ("floor", 1, 5)],
+)
+def test_where_the_epsilon_of_l2_normalize_stands(rule, eps, length):
+    """The vector (3, 4), worked by hand."""
+    y = L2Normalize(2, scale=1, eps=eps, rule=rule).forward(np.array([[[[3.0, 4.0]]]]))
+    np.testing.assert_allclose(y[0, 0, 0], [3 / length, 4 / length], rtol=1e-12)
+
+
+@pytest.mark.parametrize("rule, eps", [("inside", 1e-10), ("outside", 1e-10), ("floor", 1e-12)])
+def test_l2_normalize_of_a_tiny_pixel_has_a_finite_gradient(rule, eps):
+    for size in (0, 1e-25, 1e-15, 1e-8, 1e10):
+        layer = L2Normalize(3, eps=eps, rule=rule)
+        y = layer.forward(np.full((1, 1, 1, 3), size, np.float32))
+        dx = layer.backward(np.array([[[[1, 2, 3]]]], np.float32))
+        assert np.isfinite(y).all()
+        assert np.isfinite(dx).all()
+
+
+def test_l2_normalize_refuses_an_unknown_rule():
+    with pytest.raises(ValueError, match=r"rule: expected inside \| outside \| floor, got 'caffe'"):
+        L2Normalize(3, rule="caffe")
 
 
 def test_l2_normalize_starts_at_length_twenty(rng):

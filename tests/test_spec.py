@@ -8,6 +8,7 @@ import oracles
 import pytest
 
 from minissd.boxes import centers_to_corners
+from minissd.models.network import ExtraMap
 from minissd.models.spec import (
     PUBLISHED,
     DetectorSpec,
@@ -146,6 +147,69 @@ def test_a_spec_is_changed_by_replace_and_checked_again():
         dataclasses.replace(spec, n_object_classes=0)
     with pytest.raises(ValueError, match="maps: expected at least one"):
         DetectorSpec("empty", 300, ())
+
+
+def test_the_choices_that_differ():
+    """Where the codes go separate ways: matching, clip, whole pixels, clamp, epsilon, steps."""
+    rows = {
+        name: (
+            spec.matching,
+            spec.clip,
+            spec.integer_sizes,
+            spec.size_clamp,
+            spec.step_rule,
+            spec.network.norm_rule,
+            spec.network.norm_eps,
+        )
+        for name, spec in PUBLISHED.items()
+    }
+    caffe = ("one-to-one", None, False, None, "fixed", "inside", 1e-10)
+    whole = ("one-to-one", None, True, None, "fixed", "inside", 1e-10)
+    early = ("one-to-one", "corners", False, None, "map", "inside", 1e-10)
+    torchvision = ("overwrite", "size", False, math.log(62.5), "fixed", "floor", 1e-12)
+    assert rows == {
+        "ssd300": caffe,
+        "ssd300-coco": caffe,
+        "ssd512": whole,
+        "ssd512-coco": whole,
+        "ssd300-v1": early,
+        "ssd500-v1": early,
+        "ssd300-torchvision": torchvision,
+    }
+
+
+def test_steps_taken_from_the_maps_must_be_theirs():
+    spec = published_spec("ssd300-v1")
+    with pytest.raises(ValueError, match="maps: expected steps of image / map"):
+        dataclasses.replace(spec, image_size=301)
+    with pytest.raises(ValueError, match=r"step_rule: expected fixed \| map, got 'map-derived'"):
+        dataclasses.replace(spec, step_rule="map-derived")
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"width": 0}, "width: expected at least 1"),
+        ({"fc_channels": 1.5}, "fc_channels: expected a whole number"),
+        ({"fc6_kernel": 4}, "fc6_kernel: expected an odd number, got 4"),
+        ({"pool5": (3, 1)}, r"pool5: expected \(kernel, stride, padding\)"),
+        ({"norm_rule": "caffe"}, r"norm_rule: expected inside \| outside \| floor"),
+        ({"norm_eps": 0.0}, "norm_eps: expected more than 0"),
+        ({"ceil_pools": (0, 3)}, "ceil_pools: expected numbers from 1 to 5"),
+        ({"normalised": ("conv5_3",)}, "normalised: expected some of the sources"),
+        ({"xavier_fan": "out of"}, r"xavier_fan: expected average \| in \| out"),
+        ({"head_gain": 0}, "head_gain: expected more than 0"),
+    ],
+)
+def test_fields_of_a_network_are_checked(fields, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(published_spec("ssd300").network, **fields)
+
+
+@pytest.mark.parametrize("row", [(0, 256), (128, 256, 0), (128, 256, 3, 0), (128, 256, 3, 1, -1)])
+def test_rows_of_extra_maps_are_checked(row):
+    with pytest.raises(ValueError, match=r"(squeeze|kernel|stride|padding): expected at least"):
+        ExtraMap(*row)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():

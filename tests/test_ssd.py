@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from network_gradient import batch, check_network_gradient
 
 from minissd.boxes.geometry import centers_to_corners
 from minissd.models.build import build_minissd, small_map_sizes
@@ -60,64 +61,10 @@ def test_row_k_answers_for_default_box_k(rng):
         np.testing.assert_allclose([w, h], [side, side], rtol=1e-5)
 
 
-def batch(rng, model, n=2):
-    boxes, labels = [], []
-    for _ in range(n):
-        size = np.array([0.1, 0.2, 0.35, 0.6, 0.9])[:, None] * rng.uniform(0.8, 1.1, (5, 2))
-        corner = rng.uniform(0, 1, (5, 2)) * (1 - size)
-        boxes.append(np.concatenate([corner, corner + size], axis=1))
-        labels.append(rng.integers(1, model.spec.n_object_classes + 1, 5))
-    size = model.spec.image_size
-    return rng.standard_normal((n, size, size, 3)), boxes, labels
-
-
 def test_gradient_of_the_whole_network_and_its_loss(rng):
-    """Every parameter tensor of trunk and heads, through the MultiBox loss with the mined set held fixed.
-
-    Batch norm is in training mode, and the maps that feed a head and the next segment sum both gradients. Two
-    elements of each tensor are sampled, in float64. The mined set is chosen again at both ends of each step, to show
-    that holding it fixed hides nothing.
-    """
-    model = small_model(rng).astype(np.float64).train()
-    for parameter in model.parameters().values():
-        parameter.value += 0.1 * rng.standard_normal(parameter.value.shape)
-    images, boxes, labels = batch(
-        rng, model, n=4
-    )  # two images leave batch norm on 1x1 maps no slope
-    centers = model.default_centers().astype(np.float64)
-    targets = make_targets(centers, boxes, labels, model.spec)
-
-    first = multibox_loss(*model.forward(images), targets)
-    assert first.mined.sum() == 3 * first.n_positives
-    model.zero_grad()
-    model.forward(images)
-    model.backward(first.d_scores, first.d_offsets)
-
-    moved = 0
-
-    def loss_now():
-        nonlocal moved
-        predictions = model.forward(images)
-        moved += int((multibox_loss(*predictions, targets).mined != first.mined).sum())
-        return float(multibox_loss(*predictions, targets, mined=first.mined).loss)
-
-    step, errors = 1e-6, {}
-    for name, parameter in model.parameters().items():
-        flat, grad = parameter.value.reshape(-1), parameter.grad.reshape(-1)
-        scale = np.abs(grad).max()
-        assert scale > 0, f"{name} has no gradient"
-        for i in rng.choice(flat.size, min(2, flat.size), replace=False):
-            old = flat[i]
-            flat[i] = old + step
-            up = loss_now()
-            flat[i] = old - step
-            down = loss_now()
-            flat[i] = old
-            numeric = (up - down) / (2 * step)
-            errors[name, int(i)] = abs(numeric - grad[i]) / scale
-    assert moved == 0, "the mined set moved under the step"
-    worst = max(errors, key=errors.get)
-    assert errors[worst] < 1e-5, f"{worst}: relative error {errors[worst]:.1e}"
+    """Batch norm is in training mode, and the maps that feed a head and the next segment sum both gradients."""
+    # two images would leave batch norm on 1x1 maps no slope
+    check_network_gradient(small_model(rng), rng, n_images=4)
 
 
 def test_head_and_trunk_gradients_are_summed(rng):

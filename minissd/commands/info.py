@@ -1,6 +1,8 @@
 """Show a network layer by layer, and its default boxes.
 
 python -m minissd info
+python -m minissd info ssd300
+python -m minissd info ssd512-coco --classes 3
 python -m minissd info --image-size 300 --classes 20
 python -m minissd info --weights runs/demo
 """
@@ -14,15 +16,20 @@ import numpy as np
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which network."""
-    parser.add_argument("--image-size", type=int, default=160, help="side of the square input")
-    parser.add_argument("--classes", type=int, default=6, help="number of object classes")
-    parser.add_argument("--width", type=int, default=32, help="channels of the first layer")
+    parser.add_argument(
+        "model", nargs="?", default="minissd", help="minissd, ssd300, ssd512-coco, ..."
+    )
+    parser.add_argument("--image-size", type=int, help="side of its input; minissd: 160")
+    parser.add_argument(
+        "--classes", type=int, help="number of object classes; minissd: 6, others: as published"
+    )
+    parser.add_argument("--width", type=int, default=32, help="channels of minissd's first layer")
     parser.add_argument("--weights", help="a checkpoint or run folder, instead of the above")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the two tables."""
-    from minissd.models.build import build_minissd
+    from minissd.models.build import build_model
     from minissd.models.summary import boxes_table, layer_table
 
     if args.weights:
@@ -33,7 +40,9 @@ def run(args: argparse.Namespace) -> None:
         print(f"{args.weights}: {checkpoint.step} steps, classes {', '.join(detector.class_names)}")
     else:
         rng = np.random.default_rng(0)
-        model = build_minissd(args.classes, args.image_size, rng, args.width)
+        model = build_model(
+            args.model, args.classes, rng, image_size=args.image_size, width=args.width
+        )
     print(layer_table(model))
     print()
     print(boxes_table(model.spec))

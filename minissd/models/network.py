@@ -84,7 +84,8 @@ class Network:
         check(len(self.pool5) == 3, "pool5", "(kernel, stride, padding)", self.pool5)
         check(self.norm_rule in L2_RULES, "norm_rule", " | ".join(L2_RULES), self.norm_rule)
         check(self.norm_eps > 0, "norm_eps", "more than 0", self.norm_eps)
-        check(set(self.ceil_pools) <= {1, 2, 3, 4, 5}, "ceil_pools", "1 to 5", self.ceil_pools)
+        known = set(self.ceil_pools) <= {1, 2, 3, 4, 5}
+        check(known, "ceil_pools", "numbers from 1 to 5", self.ceil_pools)
         known = set(self.normalised) <= set(self.sources)
         check(known, "normalised", f"some of the sources {self.sources}", self.normalised)
         check(self.xavier_fan in FANS, "xavier_fan", " | ".join(FANS), self.xavier_fan)

@@ -224,13 +224,16 @@ def norm_cases(rng: np.random.Generator) -> list[Case]:
     some_zero = rng.standard_normal((2, 3, 4, 5))
     some_zero[0, 1:, 2] = 0
     zero = np.zeros((2, 2, 1, 3))
+    outside = L2Normalize(5, eps=0.5, rule="outside")
     return [
         LayerCase("BatchNorm2d", "training", BatchNorm2d(4), spread),
         LayerCase("BatchNorm2d", "training, large eps", BatchNorm2d(4, eps=0.5), spread),
         LayerCase("BatchNorm2d", "evaluation", evaluated, spread),
         LayerCase("L2Normalize", "5 channels", L2Normalize(5), rng.standard_normal((2, 3, 4, 5))),
         LayerCase("L2Normalize", "some pixels zero, eps 0.01", L2Normalize(5, eps=0.01), some_zero),
-        # All-zero pixels bend within sqrt(eps) = 1e-5, so the step must be far smaller than that.
+        LayerCase("L2Normalize", "floor", L2Normalize(5, eps=2.0, rule="floor"), some_zero),
+        # All-zero pixels bend: within sqrt(eps) = 1e-5, or at once where eps stands outside the root.
+        LayerCase("L2Normalize", "eps outside", outside, some_zero, CheckSettings(step=1e-7)),
         LayerCase("L2Normalize", "all pixels zero", L2Normalize(3), zero, CheckSettings(step=1e-9)),
     ]
 

@@ -195,19 +195,21 @@ class L2Normalize(Layer):
         return self._unit * self.scale.value
 
     def _by_length(self, length: Array) -> tuple[Array, Array]:
-        """Return the divisor D of rules "outside" and "floor" with D'(|x|) D / |x|, which the way back needs.
+        """Return the divisor D of rules "outside" and "floor", and D' D / |x|, by which the way back differs.
 
-        Where the divisor does not depend on x (below the floor), or has no derivative (at x = 0), it counts as fixed.
+        Below the floor D' is 0. At x = 0 any finite number does, because there it is multiplied by x.
         """
         xp = array_module(length)
         if self.rule == "floor":
             return xp.maximum(length, self.eps), (length >= self.eps).astype(length.dtype)
         divisor = length + self.eps
-        tiny = xp.finfo(length.dtype).tiny
-        return divisor, xp.where(length > 0, divisor / xp.maximum(length, tiny), 0)
+        return divisor, divisor / xp.maximum(length, 1e-30)
 
     def backward(self, dy: Array) -> Array:
-        """Return dx = (g - unit * <g, unit>) / norm with g = dy * scale: the part along the vector is taken out."""
+        """Return dx = (g - unit * <g, unit>) / norm with g = dy * scale: the part along the vector is taken out.
+
+        With a divisor D(|x|) in place of the norm, <g, unit> is taken D' D / |x| times (1 for rule "inside").
+        """
         self.scale.grad += _channel_sum(dy * self._unit)
         g = dy * self.scale.value
         along = (g * self._unit).sum(axis=-1, keepdims=True) * self._slope
