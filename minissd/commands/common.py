@@ -37,9 +37,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_detector(
-    weights: str | Path, device: str = "auto"
-) -> tuple[Detector, Checkpoint | None]:
+def open_detector(weights: str | Path, device: str = "auto") -> tuple[Detector, Checkpoint | None]:
     """Load a trained network.
 
     Args:

@@ -59,9 +59,8 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"{out}: is the file to be converted; name another --out")
     dtype = np.float16 if args.half else None
     file = None if path.is_dir() else read_weights(path)
-    if file is None or own_format(file):
-        convert = _own
-    else:
+    convert = _own
+    if file is not None and not own_format(file):
         convert = _start if recognise(file).heads is None else _detector
     print(convert(path, out, args, dtype))
     print(f"-> {out}, {out.stat().st_size / 1e6:,.1f} MB")
@@ -82,7 +81,8 @@ def _detector(path: Path, out: Path, args: argparse.Namespace, dtype: type | Non
 
 def _start(path: Path, out: Path, args: argparse.Namespace, dtype: type | None) -> str:
     from minissd.errors import InputError
-    from minissd.models.build import build_model
+    from minissd.models.blank import build_blank
+    from minissd.models.build import model_spec
     from minissd.models.model_file import save_start
     from minissd.models.weights import load_body
 
@@ -90,7 +90,7 @@ def _start(path: Path, out: Path, args: argparse.Namespace, dtype: type | None) 
         raise InputError(f"{path}: a body without heads; name the --model that is to start from it")
     if args.classes is not None:
         raise InputError(f"{path}: a body without heads has no classes; leave --classes out")
-    model = build_model(args.model, None, np.random.default_rng(0))
+    model = build_blank(model_spec(args.model))
     report = load_body(model, path)
     save_start(out, model, report.filled, _source(path, report.naming), dtype)
     return f"{report.text()}\n  a start for a training of {args.model}"
@@ -102,7 +102,9 @@ def _own(path: Path, out: Path, args: argparse.Namespace, dtype: type | None) ->
     from minissd.models.model_file import save_model
 
     if args.model is not None or args.classes is not None:
-        raise InputError(f"{path}: says its model and classes itself; leave --model and --classes out")
+        raise InputError(
+            f"{path}: says its model and classes itself; leave --model and --classes out"
+        )
     detector, checkpoint = open_detector(path, "cpu")
     what = "a model" if checkpoint is None else f"a checkpoint after {checkpoint.step:,} steps"
     source = f"{path.name}, {what} of minissd"

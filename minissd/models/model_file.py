@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from minissd.errors import InputError, check
 from minissd.files import write_atomically
-from minissd.models.build import build_from_spec
+from minissd.models.blank import build_blank
 from minissd.models.spec import DetectorSpec
 from minissd.models.spec_json import spec_to_json
 from minissd.models.ssd import SSD
@@ -91,6 +91,11 @@ def is_model(path: str | Path) -> bool:
     return form == MODEL_FORMAT
 
 
+def model_source(path: str | Path) -> str:
+    """Return where the weights of a model file came from, in the words of `save_model`."""
+    return read_safetensors(path).metadata.get("source") or "a model of unknown origin"
+
+
 def load_model(path: str | Path) -> tuple[SSD, tuple[str, ...]]:
     """Read a network.
 
@@ -114,7 +119,7 @@ def load_model(path: str | Path) -> tuple[SSD, tuple[str, ...]]:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: the header of the model is damaged ({error})") from error
     try:
-        model = build_from_spec(spec, np.random.default_rng(0))
+        model = build_blank(spec)
         model.load_state(own_state(file))
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from minissd.errors import InputError
-from minissd.models.build import build_from_spec, model_spec
+from minissd.models.blank import build_blank
+from minissd.models.build import model_spec
 from minissd.models.class_names import known_classes
 from minissd.models.spec import PUBLISHED, DetectorSpec
 from minissd.models.ssd import SSD
@@ -47,7 +46,7 @@ def load_detector(
     name = _model_name(file, naming, count) if model_name is None else model_name
     spec = _spec(file, naming, name, count, class_names)
     names = tuple(class_names or known_classes(count))
-    model = build_from_spec(naming.adapt(spec), np.random.default_rng(0))
+    model = build_blank(naming.adapt(spec))
     return model, names, fill(model, file, naming, heads=True)
 
 

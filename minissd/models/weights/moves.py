@@ -196,10 +196,11 @@ def gather(
 
 def _read(file: WeightFile, name: str, shape: Shape) -> np.ndarray:
     tensor: StoredTensor = file.tensors[name]
+    if tensor.shape != shape:
+        form, steps = thin_steps(tensor.shape, shape)
+        kept = tensor.raw.reshape(form)[tuple(slice(None, None, step) for step in steps)]
+        tensor = StoredTensor(kept, tensor.kind)  # thinned out before it is read
     array = tensor.numpy()
-    if array.shape != shape:
-        form, steps = thin_steps(array.shape, shape)
-        array = array.reshape(form)[tuple(slice(None, None, step) for step in steps)]
     if not np.isfinite(array).all():
         raise InputError(f"{file.path}: {name} holds numbers that are not finite")
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

@@ -48,7 +48,8 @@ def own_tensors(file: WeightFile) -> dict[str, StoredTensor]:
 
 def own_state(file: WeightFile) -> dict[str, np.ndarray]:
     """Read the network's arrays in float32."""
-    return {name: tensor.numpy().astype(np.float32) for name, tensor in own_tensors(file).items()}
+    tensors = own_tensors(file).items()
+    return {name: tensor.numpy().astype(np.float32, copy=False) for name, tensor in tensors}
 
 
 def fill_from_own(model: SSD, file: WeightFile) -> LoadReport:
