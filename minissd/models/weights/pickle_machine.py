@@ -113,9 +113,14 @@ class PickleMachine:
         self._memo[len(self._memo) if key is None else key] = self._stack[-1]
 
     def _name(self, module: str, name: str) -> None:
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise PickleError("its pickle asks for something that is not a name")
         found = Global(module, name)
-        if not (isinstance(module, str) and isinstance(name, str) and self._owner.allows(found)):
-            raise PickleError(f"its pickle asks for {found!s:.200}, which is not allowed")
+        if not self._owner.allows(found):
+            raise PickleError(
+                f"its pickle asks for {found!s:.200}, which is not allowed (a file of weights needs names of tensors "
+                "only: save model.state_dict(), not the model)"
+            )
         self._push(found)
 
     def _name_from_text(self, text: str) -> None:

@@ -56,7 +56,7 @@ def read_pth(path: str | Path) -> WeightFile:
         return _read_stream(path, buffer)
     except InputError:
         raise
-    except (ValueError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except (ValueError, NotImplementedError, EOFError, OSError, zipfile.BadZipFile) as error:
         fault = "truncated or damaged zip archive: " * isinstance(error, zipfile.BadZipFile)
         raise InputError(f"{path}: {fault}{error}") from error
 
@@ -139,7 +139,8 @@ def _read_stream(path: Path, buffer: mmap.mmap) -> WeightFile:
         raise PickleError("a PyTorch stream of an unknown version")
     top = PickleMachine(buffer, objects).run()
     keys = PickleMachine(buffer, objects).run()
-    if not isinstance(keys, list) or {str(key) for key in keys} != set(objects.storages):
+    known = isinstance(keys, list) and all(isinstance(key, (str, int)) for key in keys)
+    if not known or {str(key) for key in keys} != set(objects.storages):
         raise PickleError("damaged: its list of storages is not that of its tensors")
     at = buffer.tell()
     for key in keys:
