@@ -82,7 +82,6 @@ def fill_from_own(model: SSD, file: WeightFile) -> LoadReport:
         changes.append(f"images are normalised as by {spec.name} of the file")
     model.load_state(have | state)
     ignored = {name: "heads" for name in own_tensors(file) if name.startswith(HEADS)}
+    filled = [name for name in have if name in state]
     left = [name for name in have if name not in state]
-    return LoadReport(
-        file, f"minissd's own ({own_format(file)})", list(state), left, ignored, changes
-    )
+    return LoadReport(file, f"minissd's own ({own_format(file)})", filled, left, ignored, changes)
