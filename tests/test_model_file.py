@@ -104,6 +104,7 @@ def rewrite(path, **changes):
         ({"spec": None}, "its configuration is damaged"),
         ({"class_names": '["cat"]'}, "1 class names for 2 classes"),
         ({"class_names": "[1, 2]"}, "header of the model is damaged"),
+        ({"class_names": "[" * 100_000}, "header of the model is damaged"),
         ({"class_names": None}, "header of the model is damaged"),
     ],
 )

@@ -21,8 +21,7 @@ from weight_files import (
 )
 
 from minissd.errors import InputError
-from minissd.models.weights import read_weights
-from minissd.models.weights.pickle_machine import MOST_INSTRUCTIONS
+from minissd.models.weights import pickle_machine, read_weights
 from minissd.models.weights.pth import read_pth
 
 CONTAINERS = {"zip": write_zip, "stream": write_stream}
@@ -79,6 +78,32 @@ def test_a_view_of_a_storage_as_in_files_of_2017(tmp_path):
     block.view = ("11", 8, 3)
     with pytest.raises(InputError, match="a view of storage 9 reaches beyond it"):
         read_pth(write_stream(path, {"a": Tensor(block, 0, (2,), (1,))}))
+
+
+def test_a_tensor_on_a_storage_of_bytes(write, tmp_path):
+    numbers = np.arange(6, dtype="<i2")
+    block = Storage("0", numbers.view("<u1"), "UntypedStorage")
+    shape, strides = (2, 2), (3, 1)
+    state = {"a": Tensor(block, 1, shape, strides, "_rebuild_tensor_v3", "int16")}
+    loaded = read_pth(write(tmp_path / "x.pth", state)).tensors["a"]
+    np.testing.assert_array_equal(loaded.numpy(), numbers.reshape(2, 3)[:, 1:])
+    for offset, dtype in (2, "int16"), (0, "int32"), (1, "float64"):
+        state["a"] = Tensor(block, offset, shape, strides, "_rebuild_tensor_v3", dtype)
+        with pytest.raises(InputError, match=r"a: shape .* reaches .* but only"):
+            read_pth(write(tmp_path / "x.pth", state))
+    state["a"].dtype = "complex64"
+    with pytest.raises(InputError, match=r"asks for torch\.complex64"):
+        read_pth(write(tmp_path / "x.pth", state))
+
+
+def test_names_of_python_2(tmp_path):
+    """Its text is written as bytes with a length of one byte."""
+    path = write_stream(tmp_path / "x.pth", tensors({"conv.weight": np.ones(2, np.float32)}))
+    new = b"X" + struct.pack("<I", 11) + b"conv.weight"
+    data = path.read_bytes()
+    assert new in data
+    path.write_bytes(data.replace(new, b"U\x0bconv.weight"))
+    assert list(read_pth(path).tensors) == ["conv.weight"]
 
 
 def test_bfloat16_is_the_upper_half_of_a_float32(write, tmp_path):
@@ -165,36 +190,43 @@ def test_a_name_put_together_on_the_stack_is_refused_too(tmp_path):
         read_pth(path)
 
 
-def pickled(body: bytes) -> bytes:
-    return b"\x80\x04" + body + b"."
-
-
+CUT = "truncated or damaged: its pickle cannot be followed"
 BOMBS = {
-    "text that is longer than the file": pickled(b"X" + struct.pack("<I", 0xFFFFFFF0) + b"a"),
-    "eight-byte length": pickled(b"\x8d" + struct.pack("<Q", 1 << 62) + b"a"),
-    "bytes": pickled(b"B" + struct.pack("<I", 0xFFFFFFF0) + b"a"),
-    "number of a million bits": pickled(b"\x8b" + struct.pack("<I", 200_000) + b"\x7f" * 200_000),
-    "bytearray": pickled(b"\x96" + struct.pack("<Q", 1 << 40)),
-    "memo far away": pickled(b"}r\xff\xff\xff\xff" + b"h\x07"),
-    "extension": pickled(b"\x82\x01"),
-    "new object": pickled(b"ccollections\nOrderedDict\n)\x81"),
-    "call of what is no name": pickled(b")R"),
-    "attributes of a number": pickled(b"K\x01}b"),
-    "a list as a key": pickled(b"}]K\x01s"),
-    "empty stack": pickled(b"0"),
-    "no end": b"\x80\x04" + b"]" * 1000,
-    "nested without end": pickled(b"]" * 300_000 + b"a" * 299_999),
-    "a long program": b"\x80\x04" + b"N0" * (MOST_INSTRUCTIONS // 2 + 2),
-    "deep tuple as a key": pickled(b"}" + b")" + b"\x85" * 200_000 + b"K\x01s"),
+    "text beyond the file": (b"X" + struct.pack("<I", 0xFFFFFFF0) + b"a", CUT),
+    "text of eight-byte length": (b"\x8d" + struct.pack("<Q", 1 << 62) + b"a", CUT),
+    "bytes beyond the file": (b"B" + struct.pack("<I", 0xFFFFFFF0) + b"a", CUT),
+    "a huge number": (b"\x8b" + struct.pack("<I", 20_000) + b"\x7f" * 20_000, "159,999 bits"),
+    "bytearray": (b"\x96" + struct.pack("<Q", 1 << 40), CUT),
+    "bytearray that is there": (b"\x96" + struct.pack("<Q", 1) + b"a", "BYTEARRAY8 is not allowed"),
+    "memo without an entry": (b"}r\xff\xff\xff\xff" + b"h\x07", CUT),
+    "extension": (b"\x82\x01", "EXT1 is not allowed"),
+    "new object": (b"ccollections\nOrderedDict\n)\x81", "NEWOBJ is not allowed"),
+    "call of what is no name": (b")R", CUT),
+    "call of a number": (b"K\x01)R", "calls something that is not a name"),
+    "call of a storage": (b"ctorch\nFloatStorage\n)R", "FloatStorage, which is not a function"),
+    "name that is a list": (b"]]\x93", "something that is not a name"),
+    "attributes of a number": (b"K\x01}b", "sets attributes"),
+    "a list as a key": (b"}]K\x01s", "key is a list"),
+    "a deep tuple as a key": (b"})" + b"\x85" * 20_000 + b"K\x01s", "key is a tuple"),
+    "items of a list": (b"]K\x01K\x02s", "fills something that is not a dictionary"),
+    "append to a dictionary": (b"}K\x01a", "appends to something"),
+    "empty stack": (b"0", CUT),
+    "mark as a value": (b"}K\x01(s", "stack does not add up"),
+    "nested deeply": (b"]" * 20_000 + b"a" * 19_999, "holds a list"),
+    "a long program": (b"N0" * 600, "goes on for too long"),
+    "no end": (b"}" * 10, "its pickle cannot be followed"),
 }
 
 
 @pytest.mark.parametrize("what", BOMBS)
-def test_a_pickle_that_would_fill_the_memory_is_refused(what, tmp_path):
-    path = tmp_path / "x.pth"
+def test_a_pickle_that_would_fill_the_memory_is_refused(what, tmp_path, monkeypatch):
+    monkeypatch.setattr(pickle_machine, "MOST_INSTRUCTIONS", 1000 if "long" in what else 50_000)
+    path, (body, fault) = tmp_path / "x.pth", BOMBS[what]
+    end = b"" if what == "no end" else b"."
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x/data.pkl", BOMBS[what])
-    with pytest.raises(InputError, match=r"x\.pth"):
+        archive.writestr("x/data.pkl", b"\x80\x04" + body + end)
+        archive.writestr("x/version", "3")
+    with pytest.raises(InputError, match=rf"x\.pth: .*{fault}"):
         read_pth(path)
 
 

@@ -48,6 +48,7 @@ class Tensor:
     shape: tuple
     strides: tuple
     function: str = "_rebuild_tensor_v2"
+    dtype: str = "float32"  # of `_rebuild_tensor_v3`, whose storage is one of bytes
 
 
 @dataclass
@@ -81,8 +82,10 @@ class _Pickler(pickle._Pickler):
 
     def save_tensor(self, obj):
         arguments = (obj.storage, obj.offset, obj.shape, obj.strides)
-        if obj.function == "_rebuild_tensor_v2":
+        if obj.function != "_rebuild_tensor":
             arguments += (False, OrderedDict())
+        if obj.function == "_rebuild_tensor_v3":
+            arguments += (Name("torch", obj.dtype),)
         self.save_call(Call(Name("torch._utils", obj.function), arguments))
 
     dispatch[Name] = save_name

@@ -116,7 +116,7 @@ def load_model(path: str | Path) -> tuple[SSD, tuple[str, ...]]:
         names = tuple(json.loads(file.metadata["class_names"]))
         if len(names) != spec.n_object_classes or not all(isinstance(name, str) for name in names):
             raise ValueError(f"{len(names)} class names for {spec.n_object_classes} classes")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: the header of the model is damaged ({error})") from error
     try:
         model = build_blank(spec)

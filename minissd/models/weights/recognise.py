@@ -19,7 +19,7 @@ from minissd.models.weights.names_vgg import (
     TORCHVISION_VGG16,
 )
 from minissd.models.weights.naming import Naming
-from minissd.models.weights.stored import WeightFile
+from minissd.models.weights.stored import StoredTensor, WeightFile
 
 # The first family whose names are all in the file is meant.
 FAMILIES: tuple[tuple[Naming, tuple[str, ...]], ...] = (
@@ -82,6 +82,8 @@ def stranger(file: WeightFile) -> str | None:
 def _without_classifier(file: WeightFile) -> Naming:
     """Tell torchvision's two files of VGG16 apart: in one the classifier is filled with not-a-number."""
     bias = file.tensors.get("classifier.0.bias")
-    if bias is not None and bias.size and bool(np.isnan(bias.numpy()).all()):
-        return TORCHVISION_FEATURES
+    if bias is not None and len(bias.shape) == 1:
+        first = StoredTensor(bias.raw[:16], bias.kind).numpy()
+        if len(first) and bool(np.isnan(first).all()):
+            return TORCHVISION_FEATURES
     return TORCHVISION_VGG16
