@@ -122,7 +122,7 @@ def test_vgg16_in_safetensors_starts_a_training(capsys, tmp_path):
         "32, with 138,357,544 numbers",
         "30 arrays",
         "the ImageNet classifier (classifier.6)",
-        "classifier.0.weight thinned out to 4,718,592 numbers",
+        "fc6 and fc7 thinned out from classifier.0.weight, classifier.0.bias, classifier.3.weight",
         "(123.67, 116.28, 103.53)",
         "a start for a training of ssd300",
     ):

@@ -110,8 +110,9 @@ def _changes(plan: Plan, naming: Naming, file: WeightFile, shapes: dict) -> list
     if naming.mean is not None:
         mean = ", ".join(f"{each:.2f}" for each in naming.mean)
         changes.append(f"the mean that is subtracted from images set to ({mean})")
-    for move in plan.moves:
-        size = math.prod(shapes[move.target])
-        if move.thin and file.tensors[move.sources[0]].size != size:
-            changes.append(f"{move.sources[0]} thinned out to {size:,} numbers")
+    sizes = {move: math.prod(shapes[move.target]) for move in plan.moves if move.thin}
+    thinned = [m.sources[0] for m, size in sizes.items() if file.tensors[m.sources[0]].size != size]
+    if thinned:
+        places = "every fourth filter, every third of 7 x 7 places"
+        changes.append(f"fc6 and fc7 thinned out from {', '.join(thinned)}: {places}")
     return changes
