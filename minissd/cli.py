@@ -14,9 +14,9 @@ from collections.abc import Sequence
 COMMANDS = {
     "demo": "train a small SSD on generated pictures and show what it sees (start here)",
     "train": "train the small SSD on a data set in VOC layout",
+    "convert": "turn weights that others trained into a file of this project",
     "evaluate": "measure the average precision of a trained network",
     "detect": "find objects in your pictures",
-    "convert": "turn weights that others trained into a file of this project",
     "shapes": "generate the shapes data set",
     "check-dataset": "report what a data set holds and what is wrong with it",
     "gradcheck": "compare every layer's gradient with a numeric one",

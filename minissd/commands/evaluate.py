@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Weights, data, rule."""
     from minissd.commands.common import add_device
 
-    parser.add_argument("weights", help="run folder, checkpoint or converted model")
+    parser.add_argument("weights", help="run folder or checkpoint file")
     parser.add_argument("--data", help="data set folder (default: the one of the training)")
     parser.add_argument("--split", help="image set (default: the one of the training)")
     parser.add_argument("--limit", type=int, default=0, help="use this many images (0: all)")
@@ -37,16 +37,13 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate and print the table."""
     from minissd.commands.common import open_detector
     from minissd.datasets.voc import open_with_classes
-    from minissd.errors import InputError, check_positive_int
+    from minissd.errors import check_positive_int
     from minissd.files import write_text
-    from minissd.training.config import TrainConfig
     from minissd.training.inference import Subset, evaluate_dataset
 
     check_positive_int(args.limit, "--limit", 0)
     detector, checkpoint = open_detector(args.weights, args.device)
-    if checkpoint is None and not (args.data and args.split):
-        raise InputError(f"{args.weights}: not trained here: name the data set, --data and --split")
-    config = checkpoint.config if checkpoint else TrainConfig(args.data)
+    config = checkpoint.config
     split = args.split or config.eval_split or config.split
     folder = args.data or config.data
     data = open_with_classes(folder, split, detector.class_names, bool(config.classes))
