@@ -202,11 +202,3 @@ def test_detect_says_that_foreign_weights_must_be_converted(capsys, tmp_path):
     code, _, error = run(capsys, "detect", tmp_path / "p.png", "--weights", path)
     assert code == 2
     assert "run: python -m minissd convert" in error
-
-
-def test_evaluate_asks_for_the_data_of_a_converted_model(capsys, rng, tmp_path):
-    path = tmp_path / "m.safetensors"
-    save_model(path, build_model("minissd", 2, rng, image_size=128, width=8), ("cat", "dog"))
-    code, _, error = run(capsys, "evaluate", path)
-    assert code == 2
-    assert "name the data set, --data and --split" in error

@@ -193,6 +193,29 @@ def test_a_detectors_file_starts_another_detector_without_its_heads(tmp_path):
     assert len(report.ignored) == 24
 
 
+def test_mobilenet_v2(tmp_path):
+    pytest.importorskip("minissd.models.mobilenetv2", reason="ssd-mobilenetv2 is not there yet")
+    shapes = weight_names.mobilenet_v2()
+    counted = [shape for name, shape in shapes.items() if "running" not in name and shape]
+    assert sum(int(np.prod(shape)) for shape in counted) == 3_504_872  # as torchvision states
+    model = build_blank(model_spec("ssd-mobilenetv2"))
+    report = load_body(model, write_pth(tmp_path / "x.pth", shapes))
+    assert len(report.filled) == 51 * 5
+    assert len(report.ignored) == len(shapes) - 51 * 5
+    state, theirs = model.state(), constant(shapes)
+    for ours, name in {
+        "segments.0.1.0.weight": "features.1.conv.0.0.weight",
+        "segments.0.1.4.running_var": "features.1.conv.2.running_var",
+        "segments.0.3.body.6.weight": "features.3.conv.2.weight",
+        "segments.2.3.7.gamma": "features.17.conv.3.weight",
+        "segments.2.3.7.beta": "features.17.conv.3.bias",
+    }.items():
+        np.testing.assert_array_equal(state[ours], np.float32(value(theirs, name)), err_msg=ours)
+    del shapes["features.9.conv.3.running_var"]
+    with pytest.raises(InputError, match=r"features\.9\.conv\.3\.running_var is missing"):
+        load_body(model, write_pth(tmp_path / "x.pth", shapes))
+
+
 def test_all_that_does_not_fit_is_named_at_once(tmp_path):
     shapes = weight_names.ssd_pytorch()
     del shapes["vgg.5.bias"], shapes["conf.3.weight"]

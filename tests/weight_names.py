@@ -113,6 +113,32 @@ def caffe_ssd(size: int = 300, n_classes: int = 21) -> dict[str, list[tuple[int,
     return layers
 
 
+def mobilenet_v2() -> Shapes:
+    """Names as torchvision's `mobilenet_v2().state_dict()` has them; convolutions without biases."""
+    shapes: Shapes = {}
+
+    def conv_norm(prefix: str, norm: str, outputs: int, inputs: int, kernel: int) -> None:
+        shapes[f"{prefix}.weight"] = (outputs, inputs, kernel, kernel)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{norm}.{part}"] = (outputs,)
+        shapes[f"{norm}.num_batches_tracked"] = ()
+
+    conv_norm("features.0.0", "features.0.1", 32, 3, 3)
+    inputs, number = 32, 1
+    table = [(1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1)]
+    for expansion, outputs, count in table:
+        for _ in range(count):
+            block, wide, i = f"features.{number}.conv", expansion * inputs, 0
+            if expansion > 1:
+                conv_norm(f"{block}.0.0", f"{block}.0.1", wide, inputs, 1)
+                i = 1
+            conv_norm(f"{block}.{i}.0", f"{block}.{i}.1", wide, 1, 3)
+            conv_norm(f"{block}.{i + 1}", f"{block}.{i + 2}", outputs, wide, 1)
+            inputs, number = outputs, number + 1
+    conv_norm("features.18.0", "features.18.1", 1280, 320, 1)
+    return shapes | {"classifier.1.weight": (1000, 1280), "classifier.1.bias": (1000,)}
+
+
 def constant(shapes: Shapes) -> dict[str, np.ndarray]:
     """Return arrays of one number each, different from each other, that take no room."""
     return {
