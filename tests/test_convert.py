@@ -17,6 +17,8 @@ from minissd.models.build import build_model
 from minissd.models.class_names import COCO_NUMBERED, VOC
 from minissd.models.model_file import load_model, save_model
 from minissd.models.weights import load_body
+from minissd.training.checkpoint import Checkpoint, save_checkpoint
+from minissd.training.config import TrainConfig
 
 DOG = VOC.index("dog") + 1
 
@@ -147,6 +149,29 @@ def test_a_model_of_this_project_is_written_again_at_half_the_size(capsys, rng, 
     assert out.stat().st_size < 0.6 * path.stat().st_size
     code, text, _ = run(capsys, "info", "--weights", out)
     assert "a.safetensors, a model of minissd" in text
+
+
+def test_a_run_becomes_a_model(capsys, rng, tmp_path):
+    """Without the optimiser's state; and its checkpoint starts another training."""
+    model = build_model("minissd", 2, rng, image_size=128, width=8)
+    config = TrainConfig("somewhere", image_size=128, width=8)
+    velocity = {"velocity": np.zeros(100_000, np.float32)}
+    run_folder, out = tmp_path / "run", tmp_path / "m.safetensors"
+    checkpoint = Checkpoint(model.state(), velocity, config, ("cat", "dog"), 1234)
+    save_checkpoint(run_folder / "last.safetensors", checkpoint)
+    code, text, _ = run(capsys, "convert", run_folder, "--out", out)
+    assert code == 0
+    assert "a checkpoint after 1,234 steps of minissd, 2 classes" in text
+    loaded, names = load_model(out)
+    assert names == ("cat", "dog")
+    for name, array in model.state().items():
+        np.testing.assert_array_equal(loaded.state()[name], array, err_msg=name)
+    fresh = build_model("minissd", 5, np.random.default_rng(1), image_size=128, width=8)
+    report = load_body(fresh, run_folder / "last.safetensors")
+    assert {name.split(".")[0] for name in report.left} == {"heads"}
+    np.testing.assert_array_equal(
+        fresh.state()["segments.1.0.weight"], model.state()["segments.1.0.weight"]
+    )
 
 
 def faults(tmp_path):

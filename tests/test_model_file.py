@@ -52,16 +52,18 @@ def test_half_precision_is_stored_and_float32_is_used(model, tmp_path):
     save_model(tmp_path / "whole.safetensors", model, NAMES)
     save_model(tmp_path / "half.safetensors", model, NAMES, dtype=np.float16)
     sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "half")]
-    assert sizes[1] < 0.55 * sizes[0]
+    assert sizes[1] < 0.6 * sizes[0]
     loaded, _ = load_model(tmp_path / "half.safetensors")
     for name, array in loaded.state().items():
         assert array.dtype == np.float32
-        np.testing.assert_array_equal(array, model.state()[name].astype(np.float16))
+        before = model.state()[name]
+        kept = before.astype(np.float16) if before.ndim > 1 else before
+        np.testing.assert_array_equal(array, kept, err_msg=name)
 
 
 def test_a_number_too_large_for_half_precision_is_refused(model, tmp_path):
-    model.heads[0].bias.value[3] = 7e4
-    with pytest.raises(ValueError, match=r"heads\.0\.bias: expected numbers that float16 can hold"):
+    model.heads[0].weight.value[0, 0, 0, 0] = 7e4
+    with pytest.raises(ValueError, match=r"heads\.0\.weight: expected numbers that float16 can"):
         save_model(tmp_path / "m.safetensors", model, NAMES, dtype=np.float16)
     assert list(tmp_path.iterdir()) == []
 

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="names of the object classes in label order: a list with commas, or a file with one a line "
         "(default: those of VOC or COCO, by their number)",
     )
-    parser.add_argument("--half", action="store_true", help="store numbers in half precision")
+    parser.add_argument("--half", action="store_true", help="store weights in half precision")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """The project's own file of a trained network: one safetensors file that needs nothing beside it.
 
-The header's metadata holds the whole configuration, the class names, and where the weights came from. Numbers may be
+The header's metadata holds the whole configuration, the class names, and where the weights came from. Weights may be
 stored in half precision; in use they are float32. A second kind, a start for training, has only part of the arrays.
 """
 
@@ -45,7 +45,8 @@ def save_model(
         model: The network.
         class_names: Names of the object classes, label 1 first.
         source: Where the weights came from, in words; shown by `info`.
-        dtype: Of the numbers in the file, such as `np.float16`; None: as they are.
+        dtype: Of the weights in the file, such as `np.float16`; None: as they are. Vectors (biases, statistics) always
+            stay as they are.
 
     Raises:
         ValueError: The names are not as many as the classes, or a number does not fit into `dtype`.
@@ -148,7 +149,7 @@ def _write(
 
 
 def _cast(name: str, array: np.ndarray, dtype: np.dtype | type | None) -> np.ndarray:
-    if dtype is None:
+    if dtype is None or array.ndim < 2:  # vectors are few numbers, and variances can be tiny
         return np.ascontiguousarray(array)
     with np.errstate(over="ignore"):
         cast = np.ascontiguousarray(array, dtype=dtype)
