@@ -244,9 +244,17 @@ def test_nothing_is_changed_where_a_file_does_not_fit(tmp_path):
 
 
 def test_numbers_that_are_none_are_refused(tmp_path):
-    bad = {"28.bias": np.broadcast_to(np.float32("inf"), (512,))}
+    for number in np.float32("inf"), np.float64(1e300):  # the second is none in float32
+        bad = {"28.bias": np.broadcast_to(number, (512,))}
+        path = write_pth(tmp_path / "x.pth", weight_names.ssd_pytorch_body(), bad)
+        with pytest.raises(InputError, match=r"28\.bias holds numbers that are not finite"):
+            load_body(ssd300(), path)
+
+
+def test_weights_of_a_quantised_network_are_refused(tmp_path):
+    bad = {"28.bias": np.broadcast_to(np.int64(3), (512,))}
     path = write_pth(tmp_path / "x.pth", weight_names.ssd_pytorch_body(), bad)
-    with pytest.raises(InputError, match=r"28\.bias holds numbers that are not finite"):
+    with pytest.raises(InputError, match=r"28\.bias holds numbers of kind int64, not float"):
         load_body(ssd300(), path)
 
 

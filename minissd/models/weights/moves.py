@@ -120,12 +120,18 @@ def make_plan(
             plan.faults.append(f"{name} is not expected")
     for move in moves:
         for name, shape in zip(move.sources, source_shapes(move, shapes[move.target], n_classes)):
-            tensor = file.tensors.get(name)
-            if tensor is None or tensor.shape == shape:
-                continue
-            if not move.thin or thin_steps(tensor.shape, shape) is None:
-                plan.faults.append(f"{name} has shape {tensor.shape}, not {shape}")
+            if name in file.tensors:
+                plan.faults += _misfits(name, file.tensors[name], shape, move.thin)
     return plan
+
+
+def _misfits(name: str, tensor: StoredTensor, shape: Shape, thin: bool) -> list[str]:
+    """Say what keeps a tensor from its place: its shape, or that it holds whole numbers (of a quantised network)."""
+    fits = tensor.shape == shape or (thin and thin_steps(tensor.shape, shape) is not None)
+    faults = [] if fits else [f"{name} has shape {tensor.shape}, not {shape}"]
+    if "float" not in tensor.kind:
+        faults.append(f"{name} holds numbers of kind {tensor.kind}, not float")
+    return faults
 
 
 def source_shapes(move: Move, shape: Shape, n_classes: int) -> list[Shape]:
@@ -200,7 +206,8 @@ def _read(file: WeightFile, name: str, shape: Shape) -> np.ndarray:
         form, steps = thin_steps(tensor.shape, shape)
         kept = tensor.raw.reshape(form)[tuple(slice(None, None, step) for step in steps)]
         tensor = StoredTensor(kept, tensor.kind)  # thinned out before it is read
-    array = tensor.numpy()
+    with np.errstate(over="ignore"):
+        array = tensor.numpy().astype(np.float32, copy=False)
     if not np.isfinite(array).all():
         raise InputError(f"{file.path}: {name} holds numbers that are not finite")
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
