@@ -10,6 +10,7 @@ import weight_names
 from weight_files import tensors, write_caffe, write_zip
 
 from minissd.models.blank import build_blank
+from minissd.models.model_file import save_start
 from minissd.models.spec import published_spec
 from minissd.models.weights import load_body
 from minissd.models.weights.formats import read_weights
@@ -97,6 +98,24 @@ def test_torchvisions_normalisation_is_folded_in_exactly(rng, tmp_path, input_st
         weight, bias = arrays["features.0.weight"], arrays["features.0.bias"]
         expected = by_hand(normal, weight, bias, row, column)
         np.testing.assert_allclose(answer[row, column], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("by_start", [False, True], ids=["file", "start"])
+def test_a_network_may_keep_its_own_mean(rng, tmp_path, by_start):
+    """Then the biases make up for it: exactly in the middle, nearly along the border."""
+    path = write_zip(tmp_path / "x.pth", tensors(narrow(rng, weight_names.torchvision_vgg16())))
+    exact, kept = build_blank(narrow_spec()), build_blank(narrow_spec(input_std=4.0))
+    report = load_body(exact, path)
+    if by_start:
+        path = tmp_path / "start.safetensors"
+        save_start(path, exact, report.filled)
+    load_body(kept, path, keep_mean=True)
+    assert kept.spec == narrow_spec(input_std=4.0)
+    assert exact.spec.input_mean != kept.spec.input_mean
+    photo = rng.integers(0, 256, (6, 7, 3), dtype=np.uint8)
+    answers = [first_layer(model, photo) for model in (exact, kept)]
+    np.testing.assert_allclose(answers[0][1:-1, 1:-1], answers[1][1:-1, 1:-1], rtol=1e-4, atol=1e-4)
+    assert 1e-4 < np.abs(answers[0] - answers[1]).max() < 0.2
 
 
 def test_fc6_and_fc7_are_thinned_out_as_the_paper_does(rng, tmp_path):

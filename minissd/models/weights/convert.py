@@ -50,7 +50,7 @@ def load_detector(
     return model, names, fill(model, file, naming, heads=True)
 
 
-def load_body(model: SSD, path: str | Path) -> LoadReport:
+def load_body(model: SSD, path: str | Path, keep_mean: bool = False) -> LoadReport:
     """Fill what a file of weights has of a network and leave the rest as it is: a start for training.
 
     From a classifier's file that is the body; from a detector's, everything but the heads.
@@ -58,6 +58,8 @@ def load_body(model: SSD, path: str | Path) -> LoadReport:
     Args:
         model: The network, fresh; its spec takes over the mean that the file's network subtracts from images.
         path: The file.
+        keep_mean: Leave the spec as it is and move the difference of the means into the biases of the first layer;
+            exact but for the outermost pixels. For trainings whose checkpoints do not keep the spec.
 
     Returns:
         What was filled, what was left, what the file had besides.
@@ -67,8 +69,8 @@ def load_body(model: SSD, path: str | Path) -> LoadReport:
     """
     file = read_weights(path)
     if own_format(file):
-        return fill_from_own(model, file)
-    return fill(model, file, recognise(file), heads=False)
+        return fill_from_own(model, file, keep_mean)
+    return fill(model, file, recognise(file), heads=False, keep_mean=keep_mean)
 
 
 def _n_object_classes(file: WeightFile, naming: Naming) -> int:

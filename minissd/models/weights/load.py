@@ -7,6 +7,7 @@ import math
 
 from minissd.errors import InputError
 from minissd.models.ssd import SSD
+from minissd.models.weights.first_layer import keep_normalisation
 from minissd.models.weights.moves import Move, Plan, body_moves, gather, head_moves, make_plan
 from minissd.models.weights.naming import Naming
 from minissd.models.weights.recognise import stranger
@@ -14,7 +15,9 @@ from minissd.models.weights.report import LoadReport
 from minissd.models.weights.stored import WeightFile
 
 
-def fill(model: SSD, file: WeightFile, naming: Naming, heads: bool) -> LoadReport:
+def fill(
+    model: SSD, file: WeightFile, naming: Naming, heads: bool, keep_mean: bool = False
+) -> LoadReport:
     """Fill a network from a file; nothing is changed unless all of it fits.
 
     Args:
@@ -22,6 +25,7 @@ def fill(model: SSD, file: WeightFile, naming: Naming, heads: bool) -> LoadRepor
         file: The file.
         naming: Its family.
         heads: Whether the heads are filled too (the file must have them); otherwise all but the heads.
+        keep_mean: Leave the spec as it is, and see `keep_normalisation`.
 
     Raises:
         InputError: Tensors are missing, unexpected or mis-shaped; all of them are named.
@@ -38,11 +42,15 @@ def fill(model: SSD, file: WeightFile, naming: Naming, heads: bool) -> LoadRepor
     if plan.faults:
         raise InputError(_fault_text(file, naming, model, plan.faults))
     state = gather(plan, file, naming, spec, shapes)
+    changes = _changes(plan, naming, file, shapes)
+    if keep_mean and spec.input_mean != model.spec.input_mean:
+        (first,) = (move.target for move in plan.moves if move.first)
+        keep_normalisation(state, first, spec, model.spec)
+        spec, changes = model.spec, [*changes, "and then moved into the first layer's biases"]
     model.load_state({**model.state(), **state})
     model.spec = spec
     filled = [move.target for move in plan.moves]
     left = [name for name in shapes if name not in set(filled)]
-    changes = _changes(plan, naming, file, shapes)
     return LoadReport(file, naming.title, filled, left, plan.ignored, changes)
 
 

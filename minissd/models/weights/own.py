@@ -10,6 +10,7 @@ from minissd.errors import InputError
 from minissd.models.spec import DetectorSpec
 from minissd.models.spec_json import spec_from_json
 from minissd.models.ssd import SSD
+from minissd.models.weights.first_layer import keep_normalisation
 from minissd.models.weights.report import LoadReport
 from minissd.models.weights.stored import StoredTensor, WeightFile
 
@@ -52,12 +53,13 @@ def own_state(file: WeightFile) -> dict[str, np.ndarray]:
     return {name: tensor.numpy().astype(np.float32, copy=False) for name, tensor in tensors}
 
 
-def fill_from_own(model: SSD, file: WeightFile) -> LoadReport:
+def fill_from_own(model: SSD, file: WeightFile, keep_mean: bool = False) -> LoadReport:
     """Fill a network with what one of the project's own files has, except for the heads.
 
     Args:
         model: The network; its spec takes over how images are normalised.
         file: A model, a start or a checkpoint.
+        keep_mean: Leave the spec as it is, and see `keep_normalisation`.
 
     Raises:
         InputError: An array does not belong to the network; all that do not are named, and nothing was changed.
@@ -73,14 +75,19 @@ def fill_from_own(model: SSD, file: WeightFile) -> LoadReport:
     if faults or not state:
         fault = "; ".join(faults) or "holds nothing for it"
         raise InputError(f"{file.path}: does not fit {model.spec.name}: {fault}")
-    changes = []
+    theirs, changes = model.spec, []
     if own_format(file) != CHECKPOINT_FORMAT:
-        spec = own_spec(file)
-        model.spec = dataclasses.replace(
-            model.spec, input_mean=spec.input_mean, input_std=spec.input_std
+        read = own_spec(file)
+        theirs = dataclasses.replace(
+            model.spec, input_mean=read.input_mean, input_std=read.input_std
         )
-        changes.append(f"images are normalised as by {spec.name} of the file")
+    if theirs != model.spec and keep_mean:
+        keep_normalisation(state, next(iter(have)), theirs, model.spec)
+        changes.append("the first layer, to images normalised as by this network")
+    elif theirs != model.spec:
+        changes.append("images are normalised as by the network of the file")
     model.load_state(have | state)
+    model.spec = model.spec if keep_mean else theirs
     ignored = {name: "heads" for name in own_tensors(file) if name.startswith(HEADS)}
     filled = [name for name in have if name in state]
     left = [name for name in have if name not in state]
