@@ -76,6 +76,20 @@ def test_truncated_anywhere_is_refused_by_name(rng, tmp_path):
             read_weights(path)
 
 
+@pytest.mark.parametrize("first", [0x80, 0x0A, 0x50, 0x89, 0x3C])
+def test_a_header_whose_length_looks_like_another_format(first, tmp_path):
+    """The file starts with that length: 0x80 is a pickle's first byte, 0x0A that of a Caffe model."""
+    header = {
+        "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+        "__metadata__": {"x": ""},
+    }
+    bare = len(json.dumps(header))
+    header["__metadata__"]["x"] = "." * ((first - bare) % 256)
+    path = write(tmp_path / "x.weights", header, np.array([1, 2], "<f4").tobytes())
+    assert path.read_bytes()[0] == first
+    np.testing.assert_array_equal(read_weights(path).tensors["a"].numpy(), [1, 2])
+
+
 def test_the_format_is_told_by_the_content_not_by_the_name(rng, tmp_path):
     save_file({"a": np.ones(3)}, tmp_path / "x.pth")
     assert read_weights(tmp_path / "x.pth").format == "safetensors"

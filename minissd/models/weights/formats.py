@@ -48,12 +48,13 @@ def read_weights(path: str | Path) -> WeightFile:
 def _reader(path: Path) -> Callable[[Path], WeightFile]:
     buffer = map_file(path)
     start = buffer[:9]
-    if start[:4] in OTHERS:
-        raise InputError(f"{path}: {OTHERS[start[:4]]}; what can be read is {FORMATS}")
+    # First the one that starts with a length, since its bytes may look like the others' first ones.
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < len(buffer):
+        return read_safetensors
     if start[:4] == ZIP_START or start[:1] == PICKLE or buffer[257:262] == b"ustar":
         return read_pth
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 32:
-        return read_safetensors
+    if start[:4] in OTHERS:
+        raise InputError(f"{path}: {OTHERS[start[:4]]}; what can be read is {FORMATS}")
     if path.suffix.lower() in BY_SUFFIX:
         return BY_SUFFIX[path.suffix.lower()]
     if start[:1] == NAME_FIELD:
