@@ -49,7 +49,7 @@ def _reader(path: Path) -> Callable[[Path], WeightFile]:
     buffer = map_file(path)
     start = buffer[:9]
     # First the one that starts with a length, since its bytes may look like the others' first ones.
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < len(buffer):
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 32:
         return read_safetensors
     if start[:4] == ZIP_START or start[:1] == PICKLE or buffer[257:262] == b"ustar":
         return read_pth
