@@ -14,6 +14,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "demo": "train a small SSD on generated pictures and show what it sees (start here)",
     "train": "train the small SSD on a data set in VOC layout",
+    "convert": "turn weights that others trained into a file of this project",
     "evaluate": "measure the average precision of a trained network",
     "detect": "find objects in your pictures",
     "export": "write a trained network as one ONNX file",

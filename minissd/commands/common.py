@@ -9,6 +9,7 @@ import numpy as np
 
 from minissd.backend import DEVICES, resolve_device
 from minissd.models.detector import Detector
+from minissd.models.model_file import is_model, load_model
 from minissd.training.checkpoint import Checkpoint, find_checkpoint, fit_state, load_checkpoint
 
 
@@ -35,17 +36,24 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_detector(weights: str | Path, device: str = "auto") -> tuple[Detector, Checkpoint]:
+def open_detector(weights: str | Path, device: str = "auto") -> tuple[Detector, Checkpoint | None]:
     """Load a trained network.
 
     Args:
-        weights: A checkpoint file or a run folder.
+        weights: A checkpoint file, a run folder, or a model that `convert` wrote.
         device: auto, cpu or gpu.
+
+    Returns:
+        The detector, and the checkpoint it comes from; None where it comes from a model.
 
     Raises:
         InputError: The file is missing or damaged, or holds another model's weights.
     """
     path = find_checkpoint(weights)
+    if is_model(path):
+        model, class_names = load_model(path)
+        model.to(resolve_device(device)).eval()
+        return Detector(model, class_names), None
     checkpoint = load_checkpoint(path)
     model = checkpoint.config.build(len(checkpoint.class_names), np.random.default_rng(0))
     fit_state(model, checkpoint.model, path)

@@ -26,7 +26,9 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Pictures, weights, output."""
     parser.add_argument("pictures", nargs="+", help="files, folders or patterns")
-    parser.add_argument("--weights", default="runs/demo", help="run folder or checkpoint file")
+    parser.add_argument(
+        "--weights", default="runs/demo", help="run folder, checkpoint or converted model"
+    )
     parser.add_argument("--out", default="detections", help="folder for the results")
     parser.add_argument(
         "--min-score", type=float, default=0.4, help="show detections from this score on"

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes", type=int, help="number of object classes; minissd: 6, others: as published"
     )
     parser.add_argument("--width", type=int, default=32, help="channels of minissd's first layer")
-    parser.add_argument("--weights", help="a checkpoint or run folder, instead of the above")
+    parser.add_argument("--weights", help="a run folder or file of weights, instead of the above")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -34,10 +34,12 @@ def run(args: argparse.Namespace) -> None:
 
     if args.weights:
         from minissd.commands.common import open_detector
+        from minissd.models.model_file import model_source
 
         detector, checkpoint = open_detector(args.weights, "cpu")
         model = detector.model
-        print(f"{args.weights}: {checkpoint.step} steps, classes {', '.join(detector.class_names)}")
+        origin = f"{checkpoint.step} steps" if checkpoint else model_source(args.weights)
+        print(f"{args.weights}: {origin}, classes {', '.join(detector.class_names)}")
     else:
         rng = np.random.default_rng(0)
         model = build_model(
