@@ -202,7 +202,6 @@ def test_a_detectors_file_starts_another_detector_without_its_heads(tmp_path):
 
 
 def test_mobilenet_v2(tmp_path):
-    pytest.importorskip("minissd.models.mobilenetv2", reason="ssd-mobilenetv2 is not there yet")
     shapes = weight_names.mobilenet_v2()
     counted = [shape for name, shape in shapes.items() if "running" not in name and shape]
     assert sum(int(np.prod(shape)) for shape in counted) == 3_504_872  # as torchvision states

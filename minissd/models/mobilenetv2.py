@@ -9,7 +9,6 @@ Source: Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -154,33 +153,3 @@ def torchvision_names() -> list[tuple[str, str]]:
             names += [(f"{theirs}.{i}.{j}", f"{ours}.{3 * i + j}") for j in range(2)]
         names += [(f"{theirs}.{triples + j}", f"{ours}.{3 * triples + j}") for j in range(2)]
     return names
-
-
-def body_from_torchvision(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Turn the body's tensors of torchvision's `mobilenet_v2` into those of the network here.
-
-    Convolutions change from (K, C, kh, kw) to (kh, kw, C, K). Theirs were trained on inputs divided by the
-    standard deviation of each channel, ours are divided by one number for all: the first convolution makes up for it.
-
-    Args:
-        state: Arrays by torchvision's names; those of the classifier may be among them.
-
-    Returns:
-        Arrays by the names here: all parameters and running statistics of features.0 to features.17.
-
-    Raises:
-        KeyError: A tensor is missing.
-    """
-    norm = {"weight": "gamma", "bias": "beta", "running_mean": "running_mean"}
-    norm["running_var"] = "running_var"
-    body = {}
-    for theirs, ours in torchvision_names():
-        weight = np.asarray(state[f"{theirs}.weight"])
-        if weight.ndim == 4:
-            body[f"{ours}.weight"] = weight.transpose(2, 3, 1, 0)
-        else:
-            body |= {f"{ours}.{b}": np.asarray(state[f"{theirs}.{a}"]) for a, b in norm.items()}
-    first = "segments.0.0.0.weight"
-    per_channel = INPUT_STD / (255 * np.asarray(IMAGENET_STD))
-    body[first] = (body[first] * per_channel[:, None]).astype(body[first].dtype)
-    return body

@@ -14,6 +14,7 @@ import numpy as np
 
 from minissd.errors import InputError
 from minissd.models.heads import interleave_head
+from minissd.models.mobilenetv2 import torchvision_names
 from minissd.models.spec import DetectorSpec
 from minissd.models.vgg import head_names, layer_names
 from minissd.models.weights.names_mobilenet import ENDINGS
@@ -82,8 +83,6 @@ def head_moves(spec: DetectorSpec, naming: Naming) -> list[Move]:
 
 
 def _mobilenet_moves() -> list[Move]:
-    from minissd.models.mobilenetv2 import torchvision_names
-
     moves = []
     for theirs, ours in torchvision_names():
         is_norm = moves and not moves[-1].target.endswith(".running_var")
