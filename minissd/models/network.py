@@ -56,6 +56,7 @@ class Network:
         fc_channels: Filters of fc6 and fc7.
         fc6_kernel, fc6_dilation: Of fc6; its padding keeps the size of the map.
         xavier_fan: Which fan the first weights of extra maps and heads go by, see `init.xavier_uniform`.
+        predict: Numbers of the maps that are predicted on, from 0; empty: all. Layers behind the last are not made.
         head_gain: Factor on the first weights of the heads; below 1, the untrained network is undecided.
     """
 
@@ -74,6 +75,7 @@ class Network:
     fc6_kernel: int = 3
     fc6_dilation: int = 6
     xavier_fan: str = "in"
+    predict: tuple[int, ...] = ()
     head_gain: float = 1.0
 
     def __post_init__(self) -> None:
@@ -88,6 +90,8 @@ class Network:
         known = set(self.normalised) <= set(self.sources)
         check(known, "normalised", f"some of the sources {self.sources}", self.normalised)
         check(self.xavier_fan in FANS, "xavier_fan", " | ".join(FANS), self.xavier_fan)
+        rising = list(self.predict) == sorted({n for n in self.predict if n >= 0})
+        check(rising, "predict", "rising numbers from 0", self.predict)
         check(self.head_gain > 0, "head_gain", "more than 0", self.head_gain)
 
 
