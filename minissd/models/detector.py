@@ -34,7 +34,9 @@ def decode_detections(
     """
     probabilities = softmax(scores)[..., 1:]
     if spec.ignore_border:  # what was never trained does not answer
-        probabilities = probabilities * usable_boxes(centers_to_corners(default_centers), spec)[:, None]
+        probabilities = (
+            probabilities * usable_boxes(centers_to_corners(default_centers), spec)[:, None]
+        )
     boxes = decode(offsets, default_centers, spec.center_scale, spec.size_scale, spec.size_clamp)
     if spec.clip_before_nms:
         boxes = clip(boxes)

@@ -95,7 +95,7 @@ def _ignoring(change: Callable[[DetectorSpec], DetectorSpec]) -> Callable[..., D
 
 
 _MAPS: dict[str, Callable[[DetectorSpec], DetectorSpec]] = {
-    "maps-all": lambda spec: spec,
+    "maps-all": lambda spec: spec,  # named for its twin without border boxes
     **{f"maps-{n}": _first(n) for n in range(6, 1, -1)},
     "maps-second": lambda spec: only_maps(spec, [1]),
 }

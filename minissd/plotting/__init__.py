@@ -3,6 +3,7 @@
 Figures are built without pyplot: no window, no global state, safe in threads and on a machine without a screen.
 """
 
+from minissd.plotting.ablation import ablation_figure
 from minissd.plotting.boxes import draw_boxes
 from minissd.plotting.curves import loss_curves, precision_recall_figure
 from minissd.plotting.output import save_figure, save_image
@@ -13,6 +14,7 @@ from minissd.plotting.style import MARKS, Mark
 __all__ = [
     "MARKS",
     "Mark",
+    "ablation_figure",
     "annotate_photo",
     "before_after_figure",
     "contact_sheet",

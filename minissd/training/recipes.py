@@ -179,4 +179,3 @@ def _describe(name: str, recipe: Recipe) -> str:
             f"  result    {recipe.result} ({recipe.source})",
         ]
     )
-
