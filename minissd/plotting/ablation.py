@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from minissd.errors import check
 from minissd.plotting.grid import new_figure
 from minissd.plotting.style import MEASURE, NORMAL, QUIET, SMALL, WIDTH
 
 Point = tuple[str, float | None, float | None]  # label, our mAP, the other's
-BAR, TITLE, HEAD, FOOT, LEFT = 0.2, 0.34, 0.42, 0.62, 3.0  # inches
+BAR, TITLE, HEAD, FOOT, LEFT = 0.2, 0.34, 0.3, 0.62, 3.0  # inches
+MARK = {"marker": "D", "markersize": 4.5, "color": "white", "markeredgecolor": QUIET}
 
 
 def ablation_figure(groups: Mapping[str, Sequence[Point]], heading: str, reference: str) -> Figure:
@@ -53,7 +56,7 @@ def _draw_group(axes: Axes, title: str, rows: Sequence[Point]) -> None:
         text = "not measured" if ours is None else f"{ours:.3f}"
         axes.text((ours or 0) + 0.008, place, text, va="center", fontsize=SMALL - 0.5)
         if other is not None:
-            axes.plot(other, place, "D", markersize=4.5, color="white", markeredgecolor=QUIET)
+            axes.plot(other, place, **MARK)
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)))
     axes.set_yticklabels([label for label, _, _ in rows], fontsize=SMALL, parse_math=False)
     axes.set_title(title, fontsize=SMALL + 0.5, loc="left", pad=3, parse_math=False)
@@ -65,11 +68,8 @@ def _draw_group(axes: Axes, title: str, rows: Sequence[Point]) -> None:
 
 
 def _legend(figure: Figure, reference: str, y: float) -> None:
-    axes = figure.axes[0]
-    bar = axes.barh([], [], color=MEASURE)
-    (mark,) = axes.plot([], [], "D", markersize=4.5, color="white", markeredgecolor=QUIET)
     figure.legend(
-        [bar, mark],
+        [Patch(color=MEASURE), Line2D([], [], linestyle="", **MARK)],
         ["measured here", reference],
         loc="center",
         bbox_to_anchor=(0.5, y),

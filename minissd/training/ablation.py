@@ -202,6 +202,8 @@ def format_tables(rows: Sequence[Row], results: dict[str, dict]) -> str:
 def format_table(group: str, rows: Sequence[Row], results: dict[str, dict]) -> str:
     """Return the Markdown table of one group."""
     head = [GROUPS[group], "default boxes", "mAP", *SIZES, f"the paper's mAP ({PAPER})"]
+    known = any(row.paper is not None for row in rows)  # else its column is left out
+    head = head if known else head[:-1]
     lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for row in rows:
         if row.run:
@@ -210,7 +212,7 @@ def format_table(group: str, rows: Sequence[Row], results: dict[str, dict]) -> s
             cells += [_ap(result["by_size"].get(size)) for size in SIZES]
         else:
             cells = ["-"] * (2 + len(SIZES))
-        lines.append([row.label, *cells, _ap(row.paper)])
+        lines.append([row.label, *cells, *([_ap(row.paper)] if known else [])])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     notes = dict.fromkeys(row.note for row in rows if row.note)
     return "\n\n".join([table, *(f"({note})" for note in notes)])
