@@ -112,6 +112,11 @@ def test_two_variants_are_trained_evaluated_and_compared(finished):
     assert report["base"]["iterations"] == 4
     assert report["runs"]["maps-second"]["default_boxes"] == 792
     table = (finished / "results.md").read_text()
+    assert (
+        "minissd at 96 pixels, 4 steps with 8 images a step, one run a row, all with seed 0"
+        in table
+    )
+    assert "mAP (11-point, IoU 0.5) on 8 images" in table
     for name in ("baseline", "maps-second"):
         evaluation = json.loads((finished / name / "evaluation.json").read_text())
         result = report["runs"][name]

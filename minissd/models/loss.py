@@ -91,9 +91,18 @@ def make_targets(
 
 
 def usable_boxes(default_corners: Array, spec: DetectorSpec) -> Array:
-    """Tell which default boxes (K, 4), corners, take part in training and detection: all, or those inside the image."""
-    inside = inside_image(default_corners)
-    return inside if spec.ignore_border else inside | True
+    """Tell which default boxes take part in training and detection.
+
+    Args:
+        default_corners: (K, 4) corners.
+        spec: Says whether those that cross the border of the image do.
+
+    Returns:
+        (K,) bool.
+    """
+    if spec.ignore_border:
+        return inside_image(default_corners)
+    return array_module(default_corners).ones(len(default_corners), bool)
 
 
 def multibox_loss(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from minissd.boxes.default_boxes import FeatureMap
 from minissd.errors import check
+from minissd.models.network import Network
 from minissd.models.spec import DetectorSpec
 
 ROOM = 1.10  # a variant with fewer maps has at most 10 % more default boxes, unless squares alone are more
@@ -72,7 +73,7 @@ def _small_square(m: FeatureMap) -> FeatureMap:
     return dataclasses.replace(m, ratios=(), max_size=None)
 
 
-def _network(spec: DetectorSpec, numbers: Sequence[int]) -> object:
+def _network(spec: DetectorSpec, numbers: Sequence[int]) -> Network:
     """Return the layers that make these maps; VGG16's keep their names, by which weights are loaded."""
     network = spec.network
     if network.body != "vgg16" or network.global_average:

@@ -162,7 +162,7 @@ def write_results(
     base: TrainConfig, rows: Sequence[Row], results: dict[str, dict], folder: Path
 ) -> None:
     """Write results.json, results.md and ablation.png, and print the tables."""
-    tables = format_tables(rows, results)
+    tables = f"{describe_base(base, results)}\n\n{format_tables(rows, results)}"
     report = {
         "base": dataclasses.asdict(base),
         "runs": results,
@@ -179,6 +179,17 @@ def write_results(
     plotting.save_figure(figure, folder / "ablation.png")
     print(tables)
     print(f"\nthe runs, results.json, results.md and ablation.png are in {folder}")
+
+
+def describe_base(base: TrainConfig, results: dict[str, dict]) -> str:
+    """Return a sentence that says what all rows have in common; without it the numbers mean little."""
+    length = f"{base.iterations:,} steps" if base.iterations else f"{base.epochs} epochs"
+    text = f"{base.model} at {base.spec(1).image_size} pixels, {length} with {base.batch_size} images a step, "
+    text += f"one run a row, all with seed {base.seed}"
+    for result in list(results.values())[:1]:
+        measured = result["evaluation"]
+        text += f"; mAP ({measured['method']}, IoU {measured['iou_threshold']:g}) on {measured['images']:,} images"
+    return f"{text}. Boxes: those that take part. Small, medium, large: by the objects' size."
 
 
 def _points(rows: Sequence[Row], results: dict[str, dict]) -> dict[str, list[tuple]]:
