@@ -7,7 +7,9 @@ import types
 
 import numpy as np
 import pytest
+from strict_array import strict
 
+from minissd.backend import array_module
 from minissd.cli import main
 from minissd.datasets.loader import Batch
 from minissd.errors import InputError
@@ -131,6 +133,17 @@ def test_a_batch_in_parts_has_the_gradients_of_the_whole(rng, accumulate):
         scale = np.abs(whole[name]).max()
         np.testing.assert_allclose(parts[name], whole[name], atol=1e-12 * scale, err_msg=name)
     assert sum(grad.any() for grad in whole.values()) > 40  # the others' maps have no part in it
+
+
+def test_parts_on_a_device_equal_those_on_the_host(rng):
+    batch = batch_of(rng, (3, 0, 2), 96)
+    config = TrainConfig("", image_size=96, width=2, accumulate=2, warmup=0, optimizer="sgd")
+    results = []
+    for module in (np, strict):
+        model = config.build(3, np.random.default_rng(0)).to(module)
+        results.append(Trainer(model, config, 2).step(batch))
+        assert array_module(model.parameters()["heads.0.weight"].value) is module
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-4)
 
 
 def test_parts_divided_by_their_own_positives_would_differ(rng):

@@ -98,9 +98,8 @@ def check_same_settings(folder: Path, config: TrainConfig) -> None:
     if not (folder / LAST).exists():
         return
     there, wanted = (dataclasses.asdict(c) for c in (load_checkpoint(folder).config, config))
-    other = [
-        f"{name} {there[name]}, not {wanted[name]}" for name in there if there[name] != wanted[name]
-    ]
+    names = [n for n in there if there[n] != wanted[n] and n not in ("workers", "save_every")]
+    other = [f"{name} {there[name]}, not {wanted[name]}" for name in names]
     if other:
         raise InputError(
             f"{folder}: holds a run with other settings ({'; '.join(other)}); "
