@@ -288,7 +288,7 @@ def test_a_missing_file_of_weights_starts_nothing(tiny_shapes, tmp_path, capsys,
     assert not (tmp_path / "run").exists()
 
 
-def test_options_beside_a_recipe_change_only_their_own_numbers(tiny_shapes, tmp_path, monkeypatch):
+def test_options_beside_a_recipe_change_only_their_own_numbers(tiny_shapes, monkeypatch, capsys):
     started = []
     monkeypatch.setattr(TrainingRun, "start", lambda *words: started.append(words[0]) or Ended())
     words = ["train", str(tiny_shapes), "--recipe", "ssd300-voc0712", "--accumulate", "4"]
@@ -300,6 +300,10 @@ def test_options_beside_a_recipe_change_only_their_own_numbers(tiny_shapes, tmp_
     expected = config_of("ssd300-voc0712", **changes)
     assert started[0] == dataclasses.replace(expected, data=str(tiny_shapes))
     assert started[1].epochs == 8  # the default of the command, but it was asked for
+    assert capsys.readouterr().err.count("begins with random weights") == 2
+    assert main(["train", str(tiny_shapes), "--recipe", "ssd300-voc07", "--init", "x.pth"]) == 0
+    assert main(["train", str(tiny_shapes)]) == 0
+    assert capsys.readouterr().err == ""
 
 
 class Ended:

@@ -18,7 +18,7 @@ import argparse
 from pathlib import Path
 
 from minissd.commands.common import add_device
-from minissd.commands.settings import add_recipe, add_settings, chosen_settings
+from minissd.commands.settings import add_recipe, add_settings, chosen_settings, note_random_body
 from minissd.errors import InputError
 from minissd.machine import keep_freed_memory
 from minissd.training.ablation import N_IMAGES, N_TEST, QUICK, describe_runs, run_ablation
@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.data and args.images is not None:
         raise InputError("--images is for drawn shapes; DATA has its own number of pictures")
+    note_random_body(base)
     keep_freed_memory()
     if not args.data:
         _draw(data, N_IMAGES if args.images is None else args.images)

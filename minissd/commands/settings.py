@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 
 from minissd.commands.common import class_list
 from minissd.datasets.augment import AUGMENTATIONS
@@ -117,3 +118,13 @@ def chosen_settings(args: argparse.Namespace, base: dict[str, object]) -> dict[s
     """Return settings for a `TrainConfig`: those of the recipe, or else `base`, changed by what was typed."""
     settings = recipe_settings(args.recipe) if args.recipe else base
     return with_changes(settings, given_settings(args))
+
+
+def note_random_body(config: TrainConfig) -> None:
+    """Say on stderr if a body that is meant to be loaded begins with random weights."""
+    if config.spec(1).network.body != "minissd" and not config.init:
+        print(
+            f"note: {config.model} begins with random weights; without those of a trained body (--init FILE) "
+            "it learns slowly or, at the paper's learning rate, diverges",
+            file=sys.stderr,
+        )

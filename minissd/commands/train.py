@@ -21,7 +21,13 @@ import argparse
 from pathlib import Path
 
 from minissd.commands.common import add_device
-from minissd.commands.settings import add_recipe, add_settings, chosen_settings, given_settings
+from minissd.commands.settings import (
+    add_recipe,
+    add_settings,
+    chosen_settings,
+    given_settings,
+    note_random_body,
+)
 from minissd.errors import InputError
 from minissd.machine import keep_freed_memory
 from minissd.training.config import TrainConfig
@@ -66,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.data:
             raise InputError("name the folder of the data set, or --resume RUN")
         config = TrainConfig(args.data, **chosen_settings(args, {}))
+        note_random_body(config)
         folder = args.out or Path("runs") / Path(args.data).resolve().name
         training = TrainingRun.start(config, folder, args.device)
     return training.run()
