@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument("data", nargs="?", help="folder in VOC layout (without it: drawn shapes)")
     data.add_argument(
-        "--images", type=int, help=f"shapes to train on, where they are drawn: {N_IMAGES}"
+        "--images", type=int, help=f"how many shapes are drawn to train on (default: {N_IMAGES})"
     )
     add_settings(data, "split", "eval_split", "eval_limit", "classes", "skip_empty", "workers")
     which = parser.add_argument_group("what is compared")

@@ -26,14 +26,14 @@ from minissd.training.checkpoint import LAST, load_checkpoint
 from minissd.training.config import TrainConfig
 from minissd.training.run import TrainingRun
 
-# Twenty runs in about 25 minutes on two processor cores, on drawn shapes.
+# Twenty runs in about 25 minutes on two processor cores, on drawn shapes. Flips alone learn most in so short a time.
 QUICK = {
     "model": "minissd",
     "image_size": 96,
     "width": 24,
     "epochs": 12,
     "batch_size": 16,
-    "augment": "no-expansion",
+    "augment": "flip",
 }
 N_IMAGES, N_TEST = 1500, 400  # pictures that are drawn where no data set is named
 SIZES = ("small", "medium", "large")
