@@ -255,12 +255,13 @@ def body_file(tmp_path, monkeypatch):
     path.write_bytes(b"weights")
     read = []
 
-    def load_body(model, source):
+    def load_body(model, source, keep_mean):
+        assert keep_mean
         if source != str(path):
             raise InputError(f"{source}: there is no such file")
         read.append(source)
         model.parameters()["segments.0.0.weight"].value[...] = 0.125
-        return "segments.0.0.weight: filled"
+        return types.SimpleNamespace(text=lambda: "segments.0.0.weight: filled")
 
     fake = types.SimpleNamespace(load_body=load_body)
     monkeypatch.setitem(sys.modules, "minissd.models.weights", fake)

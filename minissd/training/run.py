@@ -267,15 +267,17 @@ class TrainingRun:
         )
 
 
-def fill_body(model: SSD, path: str) -> object:
-    """Set the body's weights to those of a file that was trained elsewhere, and return the list of them.
+def fill_body(model: SSD, path: str) -> str:
+    """Set the body's weights to those of a file that was trained elsewhere, and return the list of them as text.
+
+    The network keeps its own input mean, since a checkpoint's settings make the same network again.
 
     Raises:
         InputError: The file cannot be used; the message says why.
     """
     from minissd.models.weights import load_body  # readers of other projects' files: seldom needed
 
-    return load_body(model, path)
+    return load_body(model, path, keep_mean=True).text()
 
 
 def open_data(config: TrainConfig) -> tuple[VocDataset, Subset | None]:
