@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "demo": "train a small SSD on generated pictures and show what it sees (start here)",
-    "train": "train the small SSD on a data set in VOC layout",
+    "train": "train a network on a data set",
     "convert": "turn weights that others trained into a file of this project",
+    "ablate": "train variants of a network, each without one of its parts, and compare them",
     "evaluate": "measure the average precision of a trained network",
     "detect": "find objects in your pictures",
     "export": "write a trained network as one ONNX file",

@@ -8,6 +8,7 @@ from minissd.boxes.geometry import (
     check_boxes,
     clip,
     corners_to_centers,
+    inside_image,
     iou,
 )
 from minissd.boxes.matching import Matching, match
@@ -26,6 +27,7 @@ __all__ = [
     "decode",
     "default_boxes",
     "encode",
+    "inside_image",
     "iou",
     "match",
     "mine_hard_negatives",

@@ -28,6 +28,7 @@ class FeatureMap:
         min_size: Side of the small square box in pixels; the elongated boxes have its area.
         max_size: In pixels; adds a square box of side sqrt(min_size * max_size). None: no such box.
         ratios: Width / height of the elongated boxes; each brings its reciprocal along.
+        stacked: Further sizes and ratios on the same cells, each written as a map of the same size and step.
     """
 
     size: int
@@ -35,6 +36,7 @@ class FeatureMap:
     min_size: float
     max_size: float | None
     ratios: tuple[float, ...]
+    stacked: tuple[FeatureMap, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the numbers where they are written down."""
@@ -50,11 +52,15 @@ class FeatureMap:
             "numbers above 0 other than 1 (the squares are there anyway)",
             self.ratios,
         )
+        grids = [(each.size, each.step) for each in self.stacked]
+        same = all(grid == (self.size, self.step) for grid in grids)
+        check(same, "stacked", f"maps of size and step {self.size, self.step}", grids)
 
     @property
     def boxes_per_cell(self) -> int:
         """How many default boxes stand in each cell."""
-        return 1 + (self.max_size is not None) + 2 * len(self.ratios)
+        own = 1 + (self.max_size is not None) + 2 * len(self.ratios)
+        return own + sum(each.boxes_per_cell for each in self.stacked)
 
     @property
     def n_boxes(self) -> int:
@@ -79,6 +85,8 @@ class FeatureMap:
             stretch = math.sqrt(ratio)  # w = s sqrt(a), h = s / sqrt(a): the area stays s^2
             shapes.append((small * stretch, small / stretch))
             shapes.append((small / stretch, small * stretch))
+        for each in self.stacked:
+            shapes += each.shapes(integer_sizes)
         return shapes
 
     def centers(self, image_size: float, integer_sizes: bool = False) -> np.ndarray:

@@ -11,6 +11,8 @@ import numpy as np
 from minissd.backend import Array, array_module, to_cpu
 from minissd.errors import check_shape
 
+ROUNDING = 1e-6  # fraction of the image's side
+
 
 def corners_to_centers(boxes: Array) -> Array:
     """Rewrite corners as centers.
@@ -91,6 +93,19 @@ def clip(boxes: Array) -> Array:
         Shape (..., 4), same dtype, corners in [0, 1]; a box outside the image keeps no area.
     """
     return array_module(boxes).clip(boxes, 0, 1)
+
+
+def inside_image(boxes: Array) -> Array:
+    """Tell which boxes lie within the image; one that touches its border does.
+
+    Args:
+        boxes: Shape (..., 4), float, corners.
+
+    Returns:
+        Shape (...), bool. Rounding is forgiven: up to 1e-6 of the image's side.
+    """
+    low, high = boxes.min(axis=-1), boxes.max(axis=-1)
+    return (low >= -ROUNDING) & (high <= 1 + ROUNDING)
 
 
 def check_boxes(boxes: Array, name: str) -> None:

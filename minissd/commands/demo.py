@@ -30,10 +30,12 @@ def run(args: argparse.Namespace) -> int:
     """Draw, train, evaluate, tell."""
     from minissd.datasets.shapes import write_shapes
     from minissd.datasets.shapes_writing import N_TEST, N_TRAINVAL
+    from minissd.machine import keep_freed_memory
     from minissd.training.checkpoint import LAST
     from minissd.training.config import TrainConfig
     from minissd.training.run import TrainingRun
 
+    keep_freed_memory()
     start = time.perf_counter()
     print(f"1. pictures: python -m minissd shapes {args.data}")
     made = write_shapes(args.data)

@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 
-AUGMENTATIONS = ("paper", "moderate", "light", "flip", "none")  # what `Augment.named` knows
+AUGMENTATIONS = ("paper", "no-expansion", "moderate", "light", "photometric", "flip", "none")
 MODERATE_EXPANSION = Expansion(0.3, 3.0)
 
 
@@ -116,17 +116,20 @@ class Augment:
     def named(cls, name: str, size: int) -> Augment | Resize:
         """Return a transform by name.
 
-        paper: everything; moderate: the same with expansion less often and less far, for a body that has seen much
-        already; light: patches and flips; flip; none: resize only.
+        paper: everything; no-expansion: the paper's first recipe; moderate: everything, with expansion less often and
+        less far, for a body that has seen much already; light: patches and flips; photometric: colours and flips;
+        flip; none: resize only.
         """
         check(name in AUGMENTATIONS, "augment", " | ".join(AUGMENTATIONS), name)
-        if name == "none":
-            return Resize(size)
-        if name == "flip":
-            return cls(size, photometric=None, expand=None, crop=None)
-        if name == "moderate":
-            return cls(size, expand=MODERATE_EXPANSION)
-        return cls(size) if name == "paper" else cls(size, photometric=None, expand=None)
+        changes = {
+            "paper": {},
+            "no-expansion": {"expand": None},
+            "moderate": {"expand": MODERATE_EXPANSION},
+            "light": {"photometric": None, "expand": None},
+            "photometric": {"expand": None, "crop": None},
+            "flip": {"photometric": None, "expand": None, "crop": None},
+        }
+        return Resize(size) if name == "none" else cls(size, **changes[name])
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Augment a sample.

@@ -6,10 +6,12 @@ SSD adds to a trunk are segments too, so the network sees no difference between 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from minissd.errors import check
 from minissd.nn import BatchNorm2d, Conv2d, Layer, ReLU, Residual, Sequential
 
 
@@ -27,6 +29,29 @@ class Trunk:
     segments: list[Layer]
     channels: list[int]
     taps: list[Layer | None] | None = None
+
+
+def keep_maps(trunk: Trunk, numbers: Sequence[int]) -> Trunk:
+    """Return a trunk that ends its segments at some of its maps only; what lies behind the last is left out.
+
+    Args:
+        trunk: With all its maps.
+        numbers: Of the maps to keep, rising from 0; empty: all of them.
+
+    Raises:
+        ValueError: There are not so many maps.
+    """
+    n_maps = len(trunk.segments)
+    if not numbers:
+        return trunk
+    check(max(numbers) < n_maps, "numbers", f"numbers below {n_maps}", tuple(numbers))
+    segments, start = [], 0
+    for number in numbers:
+        joined = trunk.segments[start : number + 1]
+        segments.append(joined[0] if len(joined) == 1 else Sequential(*joined))
+        start = number + 1
+    taps = None if trunk.taps is None else [trunk.taps[n] for n in numbers]
+    return Trunk(segments, [trunk.channels[n] for n in numbers], taps)
 
 
 def conv_bn_relu(

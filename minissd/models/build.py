@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minissd.errors import check, check_positive_int
-from minissd.models.backbones import Trunk, small_trunk
+from minissd.models.backbones import Trunk, keep_maps, small_trunk
 from minissd.models.mobilenetv2 import mobilenetv2_spec, mobilenetv2_trunk
 from minissd.models.network import SMALL
 from minissd.models.spec import ABLATIONS, PUBLISHED, DetectorSpec, minissd_spec
@@ -104,7 +104,8 @@ def build_from_spec(spec: DetectorSpec, rng: np.random.Generator) -> SSD:
     """
     body = spec.network.body
     check(body in BODIES, "body", " | ".join(BODIES), body)
-    return SSD(spec, BODIES[body](spec, rng), rng)
+    trunk = keep_maps(BODIES[body](spec, rng), spec.network.predict)
+    return SSD(spec, trunk, rng)
 
 
 def build_model(

@@ -8,8 +8,9 @@ import numpy as np
 
 from minissd.backend import Array, array_module, to_cpu, to_device
 from minissd.boxes.coding import decode
-from minissd.boxes.geometry import clip
+from minissd.boxes.geometry import centers_to_corners, clip
 from minissd.boxes.nms import Detections, multiclass_nms
+from minissd.models.loss import usable_boxes
 from minissd.models.spec import DetectorSpec
 from minissd.models.ssd import SSD
 from minissd.nn.losses import softmax
@@ -32,6 +33,10 @@ def decode_detections(
     Source: Liu et al. 2016, section 3.1 and 3.7 (score floor 0.01, NMS at 0.45 a class, the best 200 an image).
     """
     probabilities = softmax(scores)[..., 1:]
+    if spec.ignore_border:  # what was never trained does not answer
+        probabilities = (
+            probabilities * usable_boxes(centers_to_corners(default_centers), spec)[:, None]
+        )
     boxes = decode(offsets, default_centers, spec.center_scale, spec.size_scale, spec.size_clamp)
     if spec.clip_before_nms:
         boxes = clip(boxes)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minissd.backend import Array, array_module, to_device
 from minissd.boxes.coding import encode
-from minissd.boxes.geometry import centers_to_corners
+from minissd.boxes.geometry import centers_to_corners, inside_image
 from minissd.boxes.matching import match
 from minissd.boxes.mining import mine_hard_negatives
 from minissd.models.spec import DetectorSpec
@@ -36,7 +36,7 @@ class MultiBoxResult(NamedTuple):
     Attributes:
         loss: Class and box loss together, a 0-d array.
         class_loss, box_loss: The two parts.
-        n_positives: Matched default boxes of the batch, a 0-d array.
+        n_positives: Matched default boxes of the (whole) batch, a 0-d array.
         mined: (N, K) bool, the negatives that were trained on.
         d_scores, d_offsets: Gradients of `loss`, shaped like the predictions.
     """
@@ -59,7 +59,8 @@ def make_targets(
         default_centers: (K, 4) centre form.
         boxes: For each image (M, 4) corners; host or device arrays.
         labels: For each image (M,) classes from 1.
-        spec: Gives the matching rule, its threshold, and the scales of the offsets.
+        spec: Gives the matching rule, its threshold, the scales of the offsets, and whether default boxes that cross
+            the border of the image are left out.
 
     Returns:
         Targets on the device of the default boxes, in their dtype.
@@ -71,20 +72,37 @@ def make_targets(
     n, k = len(boxes), len(default_centers)
     target_labels = xp.zeros((n, k), np.int64)
     target_offsets = xp.zeros((n, k, 4), default_centers.dtype)
-    candidates = xp.ones((n, k), bool)
+    inside = usable_boxes(default_corners, spec)
+    default_corners = xp.where(inside[:, None], default_corners, 0)  # no area: overlaps nothing
+    candidates = xp.broadcast_to(inside, (n, k)).copy()
     for i, (image_boxes, image_labels) in enumerate(zip(boxes, labels)):
         if len(image_boxes) == 0:
             continue  # every box is background
         objects = to_device(image_boxes, xp).astype(default_centers.dtype)
         found = match(default_corners, objects, spec.match_iou, spec.matching)
-        matched = found.object_index >= 0
+        matched = (found.object_index >= 0) & inside
         nearest = xp.maximum(found.object_index, 0)
         classes = to_device(image_labels, xp).astype(np.int64)
         target_labels[i] = xp.where(matched, classes[nearest], 0)
         offsets = encode(objects[nearest], default_centers, spec.center_scale, spec.size_scale)
         target_offsets[i] = xp.where(matched[:, None], offsets, 0)
-        candidates[i] = ~matched & (found.iou < spec.negative_iou)
+        candidates[i] &= ~matched & (found.iou < spec.negative_iou)
     return Targets(target_labels, target_offsets, candidates)
+
+
+def usable_boxes(default_corners: Array, spec: DetectorSpec) -> Array:
+    """Tell which default boxes take part in training and detection.
+
+    Args:
+        default_corners: (K, 4) corners.
+        spec: Says whether those that cross the border of the image do.
+
+    Returns:
+        (K,) bool.
+    """
+    if spec.ignore_border:
+        return inside_image(default_corners)
+    return array_module(default_corners).ones(len(default_corners), bool)
 
 
 def multibox_loss(
@@ -94,6 +112,7 @@ def multibox_loss(
     negative_ratio: float = 3.0,
     min_negatives: int = 0,
     mined: Array | None = None,
+    n_positives: Array | None = None,
 ) -> MultiBoxResult:
     """Compute the loss of a batch and its gradients.
 
@@ -106,6 +125,8 @@ def multibox_loss(
         negative_ratio: Mined negatives to positives, at most, image by image.
         min_negatives: Negatives mined in an image with fewer positives (0 in the paper).
         mined: (N, K) bool to hold the mined set fixed (gradient checks); chosen by loss where not given.
+        n_positives: 0-d array, positives of the whole batch, where this is only a part of it: the losses and gradients
+            of all parts then add up to those of the whole. Counted here where not given.
 
     Returns:
         Loss, its parts, the mined set and the gradients.
@@ -124,7 +145,7 @@ def multibox_loss(
         mined = mine_hard_negatives(
             losses, positives, negative_ratio, min_negatives, targets.candidates
         )
-    n_positives = positives.sum()
+    n_positives = positives.sum() if n_positives is None else n_positives
     norm = (1 / xp.maximum(n_positives, 1)).astype(scores.dtype)
 
     weight = (positives | mined).astype(scores.dtype) * norm  # (N, K)

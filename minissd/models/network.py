@@ -56,6 +56,7 @@ class Network:
         fc_channels: Filters of fc6 and fc7.
         fc6_kernel, fc6_dilation: Of fc6; its padding keeps the size of the map.
         xavier_fan: Which fan the first weights of extra maps and heads go by, see `init.xavier_uniform`.
+        predict: Numbers of the maps that are predicted on, from 0; empty: all. Layers behind the last are not made.
         head_gain: Factor on the first weights of the heads; below 1, the untrained network is undecided.
         background_prior: Probability of background that the untrained heads answer, through their biases; None: the
             biases are 0. Of three mined negatives to each positive, 0.75 are background, and a network that must first
@@ -77,6 +78,7 @@ class Network:
     fc6_kernel: int = 3
     fc6_dilation: int = 6
     xavier_fan: str = "in"
+    predict: tuple[int, ...] = ()
     head_gain: float = 1.0
     background_prior: float | None = None
 
@@ -93,6 +95,8 @@ class Network:
         known = set(self.normalised) <= set(self.sources)
         check(known, "normalised", f"some of the sources {self.sources}", self.normalised)
         check(self.xavier_fan in FANS, "xavier_fan", " | ".join(FANS), self.xavier_fan)
+        rising = list(self.predict) == sorted({n for n in self.predict if n >= 0})
+        check(rising, "predict", "rising numbers from 0", self.predict)
         check(self.head_gain > 0, "head_gain", "more than 0", self.head_gain)
         prior = self.background_prior
         check(prior is None or 0 < prior < 1, "background_prior", "between 0 and 1, or None", prior)

@@ -39,6 +39,8 @@ class DetectorSpec:
         match_iou: IoU from which a default box is matched anyway.
         negative_iou: Unmatched default boxes that overlap an object by at least this are ignored: they are too much of
             an object to be taught as background (Caffe: neg_overlap; at 0.5 = match_iou there are none).
+        ignore_border: Whether default boxes that cross the border of the image are left out: neither positive nor
+            negative in training, and without an answer in detection (the paper's table 3; otherwise they are kept).
         center_scale, size_scale: Divisors of the offsets (Caffe: variances).
         size_clamp: Largest decoded log(w / default w); None: no limit in practice.
         clip_before_nms: Whether boxes are clipped to the image before NMS, not after it.
@@ -63,6 +65,7 @@ class DetectorSpec:
     matching: str = "one-to-one"
     match_iou: float = 0.5
     negative_iou: float = 0.5
+    ignore_border: bool = False
     center_scale: float = 0.1
     size_scale: float = 0.2
     size_clamp: float | None = None

@@ -3,6 +3,7 @@
 Figures are built without pyplot: no window, no global state, safe in threads and on a machine without a screen.
 """
 
+from minissd.plotting.ablation import ablation_figure
 from minissd.plotting.boxes import draw_boxes
 from minissd.plotting.curves import loss_curves, precision_recall_figure
 from minissd.plotting.error_figures import error_kinds_figure, wrong_kinds_figure
@@ -15,6 +16,7 @@ from minissd.plotting.style import MARKS, Mark
 __all__ = [
     "MARKS",
     "Mark",
+    "ablation_figure",
     "annotate_photo",
     "before_after_figure",
     "contact_sheet",

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -39,6 +40,7 @@ class Checkpoint:
         step: Steps done since the start of the run.
         mean_ap: mAP when it was written, or None.
         images: What `fingerprint` says of the names of the training images, or empty where it is not known.
+        spec: Every number of the network's configuration by name, for other programs; here it follows from `config`.
     """
 
     model: dict[str, np.ndarray]
@@ -48,6 +50,7 @@ class Checkpoint:
     step: int
     mean_ap: float | None = None
     images: str = ""
+    spec: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what a damaged header could get wrong."""
@@ -77,6 +80,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "step": str(checkpoint.step),
         "mean_ap": json.dumps(checkpoint.mean_ap),
         "images": checkpoint.images,
+        "spec": json.dumps(checkpoint.spec),
     }
 
     def write(temporary: Path) -> None:
@@ -121,6 +125,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             int(metadata["step"]),
             json.loads(metadata["mean_ap"]),
             metadata.get("images", ""),
+            json.loads(metadata.get("spec", "{}")),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: the header of the checkpoint is damaged ({error})") from error

@@ -2,13 +2,14 @@
 
 config.json          the settings, complete: with the seed they determine the weights
 metrics.jsonl        one line a step
-last.safetensors     the newest checkpoint, replaced after each epoch
+last.safetensors     the newest checkpoint, replaced after each epoch and every `save_every` steps
 evaluation.json      average precision by class and by object size
 loss.png  precision_recall.png  before.png  after.png
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from minissd.errors import InputError
 from minissd.evaluation.average_precision import Evaluation
 from minissd.files import make_folder, write_text
 from minissd.models.detector import Detector
+from minissd.models.ssd import SSD
 from minissd.training.checkpoint import (
     LAST,
     Checkpoint,
@@ -69,12 +71,16 @@ class TrainingRun:
         if checkpoint is not None:
             self.check_fits(checkpoint)
             fit_state(model, checkpoint.model, folder / LAST)
+        elif config.init:
+            print(fill_body(model, config.init))
         model.to(resolve_device(device))
-        self.trainer = Trainer(model, config, config.epochs * len(self.loader))
+        steps = config.iterations or config.epochs * len(self.loader)
+        self.trainer = Trainer(model, config, steps)
         if checkpoint is not None:
             fit_state(self.trainer.optimizer, checkpoint.optimizer, folder / LAST)
             self.trainer.step_number = checkpoint.step
         self.detector = Detector(model, self.class_names)
+        self.saved_step = None if checkpoint is None else checkpoint.step
         self.log: MetricsLog | None = None
 
     @classmethod
@@ -125,26 +131,37 @@ class TrainingRun:
             )
 
     @property
+    def n_epochs(self) -> float:
+        """How many passes over the images the whole run is; not always a whole number."""
+        return self.trainer.total_steps / len(self.loader)
+
+    @property
     def finished(self) -> bool:
         """Whether all steps are done."""
         return self.trainer.step_number >= self.trainer.total_steps
 
-    def run(self, progress: bool = True) -> int:
-        """Train to the end and evaluate; returns 0, or 130 after Ctrl-C."""
+    def run(self, progress: bool = True, brief: bool = False) -> int:
+        """Train to the end and evaluate.
+
+        Args:
+            progress: Show progress bars.
+            brief: Neither draw sample pictures nor print the evaluation, for one of many runs.
+
+        Returns:
+            0, or 130 after Ctrl-C.
+        """
         self.log = MetricsLog(self.folder / "metrics.jsonl", self.trainer.step_number)
-        if self.trainer.step_number == 0:
+        if self.trainer.step_number == 0 and not brief:
             self.draw_samples("before.png")
         try:
             self.train(progress)
         except Interrupted:
-            self.save()
-            print(
-                f"stopped after step {self.trainer.step_number} of {self.trainer.total_steps}; "
-                f"go on with: python -m minissd train --resume {self.folder}",
-                file=sys.stderr,
-            )
+            self.save_step()
+            where = f"stopped after step {self.trainer.step_number} of {self.trainer.total_steps}"
+            how = f"; go on with: python -m minissd train --resume {self.folder}"
+            print(where if brief else where + how, file=sys.stderr)
             return 130
-        self.conclude(progress)
+        self.conclude(progress, brief)
         return 0
 
     def train(self, progress: bool = True) -> None:
@@ -162,17 +179,19 @@ class TrainingRun:
         def on_step(result: StepResult, loader: Loader) -> None:
             epoch = trainer.step_number / len(loader)
             self.log.append(step=trainer.step_number, epoch=round(epoch, 4), **result._asdict())
+            if trainer.step_number % config.save_every == 0:
+                self.save_step()
             bar.update()
             images_per_second = (bar.format_dict["rate"] or 0) * config.batch_size
             bar.set_postfix_str(
                 f"class {result.class_loss:.2f} box {result.box_loss:.2f} "
-                f"{images_per_second:.0f} img/s epoch {epoch:.1f}/{config.epochs}",
+                f"{images_per_second:.0f} img/s epoch {epoch:.1f}/{self.n_epochs:.4g}",
                 refresh=False,
             )
 
         def on_epoch(epoch: int) -> None:
-            self.save()
-            if config.eval_every and epoch % config.eval_every == 0 and epoch < config.epochs:
+            self.save_step()
+            if config.eval_every and epoch % config.eval_every == 0 and not self.finished:
                 evaluation = self.evaluate(progress=False)
                 self.log.append(step=trainer.step_number, epoch=epoch, mean_ap=evaluation.mean_ap)
                 tqdm.write(f"epoch {epoch}: mAP {evaluation.mean_ap:.3f}", file=sys.stderr)
@@ -180,24 +199,30 @@ class TrainingRun:
         with bar:
             run_epochs(trainer, self.loader, on_step, on_epoch)
 
-    def conclude(self, progress: bool = True) -> Evaluation | None:
-        """Evaluate the trained network, draw the plots, and say where everything is."""
+    def conclude(self, progress: bool = True, brief: bool = False) -> Evaluation | None:
+        """Evaluate the trained network, draw the plots, and say where everything is; arguments as in `run`."""
+        self.save_step()
         evaluation = None
         if self.eval_set is not None:
             evaluation = self.evaluate(progress)
             self.log.append(
-                step=self.trainer.step_number, epoch=self.config.epochs, mean_ap=evaluation.mean_ap
-            )
-            write_text(
-                self.folder / "evaluation.json", json.dumps(evaluation.to_json(), indent=2) + "\n"
+                step=self.trainer.step_number,
+                epoch=round(self.n_epochs, 4),
+                mean_ap=evaluation.mean_ap,
             )
             figure = plotting.precision_recall_figure(evaluation)
             plotting.save_figure(figure, self.folder / "precision_recall.png")
-            print(evaluation.format_table())
+            if not brief:
+                print(evaluation.format_table())
         plotting.save_figure(plotting.loss_curves(self.log.rows), self.folder / "loss.png")
-        self.draw_samples("after.png")
+        if not brief:
+            self.draw_samples("after.png")
         self.save(evaluation.mean_ap if evaluation else None)
-        print(f"the run is in {self.folder}")
+        if evaluation is not None:  # its file comes last: where it is, all is done
+            report = json.dumps(evaluation.to_json(), indent=2) + "\n"
+            write_text(self.folder / "evaluation.json", report)
+        if not brief:
+            print(f"the run is in {self.folder}")
         return evaluation
 
     def evaluate(self, progress: bool = True) -> Evaluation:
@@ -219,8 +244,14 @@ class TrainingRun:
         )
         plotting.save_figure(figure, self.folder / name)
 
+    def save_step(self) -> None:
+        """Write the checkpoint of the step just done, unless that was done already."""
+        if self.saved_step != self.trainer.step_number:
+            self.save()
+
     def save(self, mean_ap: float | None = None) -> None:
         """Write the checkpoint; the previous one stays whole until this one is complete."""
+        self.saved_step = self.trainer.step_number
         save_checkpoint(
             self.folder / LAST,
             Checkpoint(
@@ -231,8 +262,22 @@ class TrainingRun:
                 self.trainer.step_number,
                 mean_ap,
                 fingerprint(self.train_set.image_ids),
+                dataclasses.asdict(self.trainer.model.spec),
             ),
         )
+
+
+def fill_body(model: SSD, path: str) -> str:
+    """Set the body's weights to those of a file that was trained elsewhere, and return the list of them as text.
+
+    The network keeps its own input mean, since a checkpoint's settings make the same network again.
+
+    Raises:
+        InputError: The file cannot be used; the message says why.
+    """
+    from minissd.models.weights import load_body  # readers of other projects' files: seldom needed
+
+    return load_body(model, path, keep_mean=True).text()
 
 
 def open_data(config: TrainConfig) -> tuple[VocDataset, Subset | None]:

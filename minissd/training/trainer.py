@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minissd.backend import array_module, to_cpu, to_device
+from minissd.backend import Array, array_module, to_cpu, to_device
 from minissd.datasets.loader import Batch, Loader
-from minissd.models.loss import make_targets, multibox_loss
+from minissd.models.loss import Targets, make_targets, multibox_loss
 from minissd.models.ssd import SSD
-from minissd.nn.optim import SGD, AdamW, WarmupCosine, clip_gradients
+from minissd.nn.optim import clip_gradients
 from minissd.training.config import TrainConfig
+from minissd.training.optimizer import make_optimizer
 
 
 class StepResult(NamedTuple):
@@ -57,43 +58,51 @@ class Trainer:
         self.total_steps = total_steps
         self.step_number = 0
         self.parameters = model.parameters()
-        self.schedule = WarmupCosine(config.lr, total_steps, warmup=config.warmup)
+        self.schedule = config.rates(total_steps)
         self.optimizer = make_optimizer(model, config)
 
     def step(self, batch: Batch) -> StepResult:
         """Train on one batch: one update of all parameters."""
-        model, config = self.model, self.config
-        xp = array_module(next(iter(self.parameters.values())).value)
-        centers = model.default_centers(xp)
-        targets = make_targets(centers, batch.boxes, batch.labels, model.spec)
-
-        model.train()
-        model.zero_grad()
-        scores, offsets = model.forward(model.prepare(to_device(batch.images, xp)))
-        result = multibox_loss(scores, offsets, targets, config.negative_ratio)
-        model.backward(result.d_scores, result.d_offsets)
-
-        if config.clip_norm:
-            clip_gradients(self.parameters, config.clip_norm)
+        self.model.train()
+        self.model.zero_grad()
+        losses = self.add_gradients(batch)
+        if self.config.clip_norm:
+            clip_gradients(self.parameters, self.config.clip_norm)
         lr = self.schedule(self.step_number)
         self.optimizer.step(lr)
         self.step_number += 1
-        numbers = (float(to_cpu(value)) for value in result[:4])
-        loss, class_loss, box_loss, n_positives = numbers
+        loss, class_loss, box_loss, n_positives = (float(to_cpu(value)) for value in losses)
         return StepResult(loss, class_loss, box_loss, int(n_positives), lr)
 
+    def add_gradients(self, batch: Batch) -> list[Array]:
+        """Add the gradients of a batch, in the parts that the settings ask for, and return its losses.
 
-def make_optimizer(model: SSD, config: TrainConfig) -> SGD | AdamW:
-    """Return the optimiser that the settings name; the body learns at `body_rate` of the others' rate."""
-    parameters = model.parameters()
-    n_body = len(model.spec.network.sources)  # segments; those of the extra maps come after them
-    body = tuple(f"segments.{i}." for i in range(n_body))
-    groups = []
-    if config.body_rate != 1 and body:
-        groups.append((lambda name: name.startswith(body), {"lr_scale": config.body_rate}))
-    if config.optimizer == "sgd":
-        return SGD(parameters, config.lr, 0.9, weight_decay=config.weight_decay, groups=groups)
-    return AdamW(parameters, config.lr, weight_decay=config.weight_decay, groups=groups)
+        The loss is divided by the positives of the whole batch, which are counted before the first part is computed.
+        So the parts' gradients add up to those of the batch in one piece, wherever images do not see each other (in
+        batch norm they do).
+
+        Returns:
+            Loss, class loss, box loss and number of positives, 0-d arrays.
+        """
+        model, config = self.model, self.config
+        xp = array_module(next(iter(self.parameters.values())).value)
+        targets = make_targets(model.default_centers(xp), batch.boxes, batch.labels, model.spec)
+        n_positives = (targets.labels > 0).sum()
+        sums = None
+        for part in parts_of(len(batch), config.accumulate):
+            scores, offsets = model.forward(model.prepare(to_device(batch.images[part], xp)))
+            own = Targets(*(each[part] for each in targets))
+            ratio = config.negative_ratio
+            result = multibox_loss(scores, offsets, own, ratio, n_positives=n_positives)
+            model.backward(result.d_scores, result.d_offsets)
+            sums = result[:3] if sums is None else [a + b for a, b in zip(sums, result)]
+        return [*sums, n_positives]
+
+
+def parts_of(n_images: int, n_parts: int) -> list[slice]:
+    """Cut a batch into parts of equal size (the last may be smaller), at most `n_parts`."""
+    size = -(-n_images // n_parts)
+    return [slice(start, start + size) for start in range(0, n_images, size)]
 
 
 def run_epochs(
@@ -102,7 +111,7 @@ def run_epochs(
     on_step: Callable[[StepResult, Loader], None],
     on_epoch: Callable[[int], None],
 ) -> None:
-    """Train from the trainer's step to its last.
+    """Train from the trainer's step to its last, which may lie in the middle of an epoch.
 
     The order of images and their random numbers follow from the step's number alone, so a trainer that was loaded
     in the middle of an epoch continues exactly there.
@@ -111,7 +120,7 @@ def run_epochs(
         trainer: What is trained.
         loader: Batches, by epoch.
         on_step: Called after each step.
-        on_epoch: Called after each epoch with its number, from 1.
+        on_epoch: Called after each whole epoch with its number, from 1.
 
     Raises:
         Interrupted: Ctrl-C; the step in progress (and its epoch, if that was its last) was finished first.
@@ -128,9 +137,12 @@ def run_epochs(
                         "a smaller learning rate usually cures it"
                     )
                 on_step(result, loader)
+                if trainer.step_number == trainer.total_steps:
+                    break
                 if stop_requested() and trainer.step_number % len(loader):
                     raise Interrupted
-            on_epoch(epoch + 1)
+            if trainer.step_number % len(loader) == 0:
+                on_epoch(epoch + 1)
             if stop_requested():
                 raise Interrupted
 
