@@ -33,7 +33,7 @@ SSD (Single Shot MultiBox Detector) from scratch on NumPy and CuPy arrays.
 
 A first hour:
   python -m minissd demo                      trains on pictures it draws itself, about five minutes
-  python -m minissd detect photo.jpg --weights runs/demo
+  python -m minissd detect photo.jpg          the detector that comes along: people, cars, dogs, ...
   python -m minissd gradcheck                 every layer against numeric gradients
 """
 

@@ -3,7 +3,11 @@
 Takes files, folders and patterns; writes each picture with its boxes, and `detections.json` with the
 same in pixels of the picture as it is shown (after its EXIF rotation).
 
-  python -m minissd detect photo.jpg --weights runs/demo
+Without --weights, the detector that comes with the package looks for VOC's 20 classes: people, cars,
+cats, dogs, bicycles, ... (its limits and licence: minissd/models/pretrained/README.md).
+
+  python -m minissd detect photo.jpg
+  python -m minissd detect shapes.png --weights runs/demo
   python -m minissd detect holiday/ "more/*.png" --weights runs/three --out found --min-score 0.5
 """
 
@@ -19,6 +23,7 @@ import numpy as np
 
 from minissd.commands.common import add_device, open_detector
 from minissd.errors import InputError
+from minissd.models.pretrained import PHOTOS
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 
@@ -27,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Pictures, weights, output."""
     parser.add_argument("pictures", nargs="+", help="files, folders or patterns")
     parser.add_argument(
-        "--weights", default="runs/demo", help="run folder, checkpoint or converted model"
+        "--weights",
+        help="run folder, checkpoint or converted model (default: the detector for photographs)",
     )
     parser.add_argument("--out", default="detections", help="folder for the results")
     parser.add_argument(
@@ -44,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from minissd.training.inference import confident
 
     paths = find_pictures(args.pictures)
-    detector, _ = open_detector(args.weights, args.device)
+    weights = PHOTOS if args.weights is None else args.weights
+    detector, _ = open_detector(weights, args.device)
     names = output_names(paths)
     refuse_overwriting(paths, Path(args.out), names)
     out = make_folder(args.out)
@@ -68,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             }
         )
         print(f"{path}: {summary(results[-1]['objects'])} -> {out / name}")
-    report = {"weights": str(args.weights), "min_score": args.min_score, "images": results}
+    report = {"weights": str(weights), "min_score": args.min_score, "images": results}
     write_text(out / "detections.json", json.dumps(report, indent=2) + "\n")
     return 2 if failures else 0
 

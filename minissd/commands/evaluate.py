@@ -137,7 +137,7 @@ def _check_choices(args: argparse.Namespace) -> None:
 def _detect(args: argparse.Namespace) -> Found:
     """Let a network find the objects of its data set, or of another one."""
     from minissd.commands.common import open_detector
-    from minissd.datasets.voc import open_with_classes
+    from minissd.datasets.opening import open_with_classes
     from minissd.errors import InputError
     from minissd.training.config import TrainConfig
     from minissd.training.inference import (
@@ -168,12 +168,12 @@ def _detect(args: argparse.Namespace) -> Found:
 
 def _read_results(args: argparse.Namespace) -> Found:
     """Read result files, and the objects they are measured against."""
-    from minissd.datasets.voc import VocDataset
+    from minissd.datasets.opening import open_dataset
     from minissd.evaluation import read_voc_results
     from minissd.training.inference import category_ids, read_truths
 
     split = args.split or "test"
-    data = VocDataset(args.data, split, classes=args.classes)
+    data = open_dataset(args.data, split, args.classes, crowds=True)
     truths = read_truths(data)
     detections, lines = read_voc_results(args.results, truths, data.class_names, split)
     numbers = category_ids(data, data.class_names)

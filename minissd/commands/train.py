@@ -73,9 +73,15 @@ def run(args: argparse.Namespace) -> int:
             raise InputError("name the folder of the data set, or --resume RUN")
         config = TrainConfig(args.data, **chosen_settings(args, {}))
         note_random_body(config)
-        folder = args.out or Path("runs") / Path(args.data).resolve().name
+        folder = args.out or Path("runs") / run_name(args.data)
         training = TrainingRun.start(config, folder, args.device)
     return training.run()
+
+
+def run_name(data: str) -> str:
+    """Return the name of a run on a data set: of its folder, or of all of them with hyphens between."""
+    parts = [data] if Path(data).exists() else data.split(",")
+    return "-".join(Path(part.strip()).resolve().name for part in parts)
 
 
 def refuse_settings(args: argparse.Namespace) -> None:

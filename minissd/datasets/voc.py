@@ -94,24 +94,3 @@ def _official(root: Path, split: str | None, count: int) -> tuple[str, ...]:
         return ()
     path = root / "ImageSets" / "Main" / f"{split}.txt"
     return (f"{path}: lists {count:,} pictures, the official one {official:,}",)
-
-
-def open_with_classes(
-    root: str | PathLike[str], split: str, class_names: Sequence[str], ignore_others: bool
-) -> VocDataset:
-    """Open a split with the classes, in label order, of a network that was trained on others.
-
-    Args:
-        root: The folder in VOC layout.
-        split: Name of a list in ImageSets/Main.
-        class_names: The network's classes.
-        ignore_others: Leave out objects of other classes, as a training on a few chosen classes does. Otherwise such
-            an object is an error, told when its annotation is read.
-
-    Raises:
-        InputError: The folder, the split or an annotation cannot be used.
-    """
-    if not ignore_others:
-        return VocDataset(root, split, class_names)
-    found = VocDataset(root, split).class_names
-    return VocDataset(root, split, tuple(dict.fromkeys([*class_names, *found])), class_names)

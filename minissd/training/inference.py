@@ -26,7 +26,7 @@ def detect_dataset(
 
     Args:
         detector: A trained network.
-        dataset: Samples with their objects, such as `VocDataset`.
+        dataset: Samples with their objects, such as `PictureSet`.
         batch_size: Images at a time.
         workers: Threads that load images.
         progress: Show a progress bar.
@@ -52,7 +52,7 @@ def read_truths(dataset: Sequence) -> list[Truth]:
     """Return the true objects of every image of a data set without reading the pictures.
 
     Args:
-        dataset: Such as `VocDataset`.
+        dataset: Such as `PictureSet`.
     """
     truths = []
     for index in range(len(dataset)):

@@ -21,7 +21,8 @@ from minissd import plotting
 from minissd.backend import resolve_device
 from minissd.datasets.augment import Augment
 from minissd.datasets.loader import Loader
-from minissd.datasets.voc import VocDataset, open_with_classes
+from minissd.datasets.opening import open_dataset, open_with_classes
+from minissd.datasets.picture_set import PictureSet
 from minissd.errors import InputError
 from minissd.evaluation.average_precision import Evaluation
 from minissd.files import make_folder, write_text
@@ -280,16 +281,14 @@ def fill_body(model: SSD, path: str) -> str:
     return load_body(model, path, keep_mean=True).text()
 
 
-def open_data(config: TrainConfig) -> tuple[VocDataset, Subset | None]:
+def open_data(config: TrainConfig) -> tuple[PictureSet, Subset | None]:
     """Open the training and evaluation images of a run.
 
     Raises:
         InputError: They cannot be used; the message says why.
     """
     classes = config.classes or None
-    train_set = VocDataset(
-        config.data, config.split, classes=classes, keep_empty=not config.skip_empty
-    )
+    train_set = open_dataset(config.data, config.split, classes, keep_empty=not config.skip_empty)
     train_set.annotations()  # whatever is wrong with them is said now, not in the middle of the training
     if config.eval_split is None:
         return train_set, None
