@@ -1,7 +1,8 @@
 # make demo         train a small SSD on generated pictures, evaluate it, draw what it sees
 # make test         lint and every test
 # make test-oldest  every test with the oldest versions of all packages (Python 3.11 or 3.12)
-# The first two create .venv and install into it, the last one .venv-oldest; the second time that takes no time.
+# make chapters     run the chapters and save them with their outputs
+# Those that need it create .venv and install into it, test-oldest .venv-oldest; the second time that takes no time.
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -14,7 +15,7 @@ STAMP := .venv/.installed
 OLDEST_PY := .venv-oldest/$(BIN)
 OLDEST_STAMP := .venv-oldest/.installed
 
-.PHONY: demo test test-oldest lint install clean help
+.PHONY: demo chapters test test-oldest lint install clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -29,6 +30,9 @@ $(STAMP): pyproject.toml requirements.txt
 
 demo: $(STAMP)
 	$(PY) -m minissd demo
+
+chapters: $(STAMP)
+	$(PY) chapters/build.py
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

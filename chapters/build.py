@@ -42,9 +42,10 @@ def execute(path: Path, seconds: int = 600, **environment: str) -> nbformat.Note
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
         record_timing=False,
+        extra_arguments=["--log-level=ERROR"],
     )
-    kernel_sees = {**os.environ, "MINISSD_STATIC": "1", **environment}
-    return client.execute(env=kernel_sees)
+    kernel_sees = {**os.environ, "PYTHONPATH": str(FOLDER.parent), "MINISSD_STATIC": "1"}
+    return client.execute(env={**kernel_sees, **environment})
 
 
 def clean(notebook: nbformat.NotebookNode, number: str) -> nbformat.NotebookNode:

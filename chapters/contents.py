@@ -127,11 +127,22 @@ class Chapter:
         found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", self.prose, re.M | re.S)
         return found[1].strip() if found else ""
 
+    def notebook_code(self, heading: str) -> str:
+        """Return the code under a heading of the second level, up to the next one."""
+        inside, code = False, []
+        for cell in self.cells:
+            if cell["cell_type"] == "code":
+                code += [cell["source"]] * inside
+            elif headings := re.findall(r"^## (.+)$", cell["source"], re.MULTILINE):
+                inside = headings[-1] == heading
+        return "\n".join(code)
+
     def answers(self) -> dict[int, str]:
         """Return the pain points answered here: number to the nearest heading above the answer."""
         places, heading = {}, self.title
         for line in self.prose.splitlines():
-            heading = re.sub(r"^#{2,} ", "", line) if re.match(r"#{2,} ", line) else heading
+            if re.match(r"#{2,} ", line):
+                heading = re.sub(r"^#+ |\s*<!--.*?-->", "", line).strip()
             places.update({int(number): heading for number in ANSWERS.findall(line)})
         return places
 

@@ -51,8 +51,8 @@ def scene() -> Sample:
 
 def toy() -> Toy:
     """Return the toy example; every overlap in it is a fraction that can be worked in the head."""
-    objects = [(3, 1, 7, 5), (6, 1, 9, 7)]
-    boxes = [(2, 1, 4, 5), (2, 1, 6, 5), (3, 1, 9, 5), (6, 5, 9, 7), (1, 6, 4, 9)]
+    objects = [(1, 2, 5, 6), (3, 1, 7, 7)]
+    boxes = [(1, 4, 3, 8), (1, 1, 4, 7), (2, 2, 6, 6), (5, 3, 8, 7), (5, 8, 9, 10)]
     return Toy(np.array(objects) / 10, np.array(boxes) / 10, np.array([1, 2]))
 
 

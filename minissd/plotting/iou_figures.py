@@ -18,6 +18,7 @@ from minissd.plotting.teaching import (
     TAG,
     curve_axes,
     draw_on_grid,
+    fill_box,
     measure,
     number_table,
     row_of_panels,
@@ -54,23 +55,23 @@ def two_forms_figure(image: np.ndarray, box: np.ndarray) -> Figure:
     figure, (corners, centers) = row_of_panels([3.8, 3.8], 3.8)
     for axes in (corners, centers):
         draw_boxes(axes, image, box[None])
-    for x, y, words, va in (
-        (left, top, "(xmin, ymin) = ({:.2f}, {:.2f})".format(*box[:2]), "bottom"),
-        (right, bottom, "(xmax, ymax) = ({:.2f}, {:.2f})".format(*box[2:]), "top"),
-    ):
-        corners.plot(x, y, "o", color="black", markersize=7, markeredgecolor="white", zorder=6)
-        y += 8 if va == "top" else -8
-        corners.text(x, y, words, ha="center", va=va, fontsize=NORMAL, bbox=TAG, zorder=6)
+    _point(corners, left, top, "(xmin, ymin) = ({:.2f}, {:.2f})".format(*box[:2]), "left")
+    _point(corners, right, bottom, "(xmax, ymax) = ({:.2f}, {:.2f})".format(*box[2:]), "right")
     cx, cy, w, h = corners_to_centers(box)
-    x, y = cx * width, cy * height
-    measure(centers, (left, bottom + 14), (right, bottom + 14), f"w = {w:.2f}")
-    measure(centers, (right + 14, top), (right + 14, bottom), f"h = {h:.2f}")
-    centers.plot(x, y, "o", color="black", markersize=7, markeredgecolor="white", zorder=6)
-    words = f"(cx, cy) = ({cx:.2f}, {cy:.2f})"
-    centers.text(x, y - 10, words, ha="center", va="bottom", fontsize=NORMAL, bbox=TAG, zorder=6)
+    _point(centers, cx * width, cy * height, f"(cx, cy) = ({cx:.2f}, {cy:.2f})", "right")
+    below, beside = bottom - 0.06 * height, right - 0.06 * width
+    measure(centers, (left, below), (right, below), f"w = {w:.2f}")
+    measure(centers, (beside, top), (beside, bottom), f"h = {h:.2f}")
     title(corners, "corners: where it begins, where it ends")
     title(centers, "centers: where it is, how large it is")
     return figure
+
+
+def _point(axes: Axes, x: float, y: float, words: str, side: str) -> None:
+    """Mark a point and write above it; the words begin, end or have their middle there."""
+    axes.plot(x, y, "o", color="black", markersize=7, markeredgecolor="white", zorder=6)
+    y -= 0.035 * abs(np.subtract(*axes.get_ylim()))
+    axes.text(x, y, words, ha=side, va="bottom", fontsize=NORMAL, bbox=TAG, zorder=6)
 
 
 def toy_figure(objects: np.ndarray, boxes: np.ndarray) -> Figure:
@@ -106,18 +107,9 @@ def overlap_figure(object_box: np.ndarray, box: np.ndarray, cells: int = 10) -> 
     for axes, (shaded, words) in zip(panels, parts):
         draw_on_grid(axes, both, None, ["box", "object"], cells)
         for corner in np.asarray(shaded) * cells:
-            _shade(axes, corner)
+            fill_box(axes, corner, QUIET)
         axes.set_xlabel(words, fontsize=NORMAL)
     return figure
-
-
-def _shade(axes: Axes, corner: np.ndarray) -> None:
-    left, top, right, bottom = corner
-    if right > left and bottom > top:
-        color = mark("positive").color
-        axes.add_patch(
-            Rectangle((left, top), right - left, bottom - top, facecolor=color, zorder=1.5)
-        )
 
 
 def shifted_figure(image: np.ndarray, boxes: np.ndarray, shift: float) -> Figure:
@@ -170,7 +162,7 @@ def gallery_figure(object_box: np.ndarray, boxes: np.ndarray, names: Sequence[st
     overlaps = iou(np.asarray(boxes), object_box[None])[:, 0]
     for axes, box, name, overlap in zip(panels, boxes, names, overlaps):
         draw_on_grid(axes, np.stack([box, object_box]), None, ["box", "object"])
-        axes.tick_params(labeltop=False)
+        axes.tick_params(labeltop=False, labelleft=False)
         title(axes, f"{name}: {overlap:.2f}")
     return figure
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from minissd.errors import check_shape
 from minissd.plotting.boxes import draw_boxes, legend_lines
 from minissd.plotting.grid import new_figure, plain_axes
-from minissd.plotting.style import DPI, NORMAL, QUIET, SMALL, WIDTH, mark
+from minissd.plotting.style import NORMAL, QUIET, SMALL, WIDTH, mark
 
-PAPER = 216  # grey of the ground that boxes without a picture are drawn on
+PAPER = 240  # grey of the ground that boxes without a picture are drawn on
 ARROW = {"arrowstyle": "<->", "color": "black", "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0}
 TAG = {"boxstyle": "square,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 
@@ -39,7 +40,7 @@ def row_of_panels(
     room = WIDTH - left - gap * (len(widths) - 1) - 0.15
     shrink = min(1.0, room / sum(widths))
     spare = (room - shrink * sum(widths)) / 2
-    legend = 0.32 if marks else 0.0
+    legend = 0.3 if marks else 0.0
     total = 0.32 + height * shrink + foot + legend
     figure, panels, x = new_figure(total), [], left + spare
     for width in widths:
@@ -78,15 +79,25 @@ def draw_on_grid(
     """
     paper = np.full((cells, cells, 3), PAPER, np.uint8)
     draw_boxes(axes, paper, boxes, texts, marks)
+    names = [marks] * len(boxes) if isinstance(marks, str) else marks
+    for box, name in zip(np.asarray(boxes) * cells, names):
+        if name == "object":  # filled, so that it is seen under boxes that share its edges
+            fill_box(axes, box, mark(name).color, 0.35)
     ticks = np.arange(cells + 1)
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
-    axes.grid(color="white", linewidth=0.8)
-    axes.set_axisbelow(False)
-    for line in (*axes.get_xgridlines(), *axes.get_ygridlines()):
-        line.set_zorder(1)
+    axes.grid(color="#C8C8C8", linewidth=0.7)
+    axes.set_axisbelow(True)
     axes.tick_params(labelsize=SMALL, length=0, color=QUIET)
     axes.xaxis.tick_top()
+
+
+def fill_box(axes: Axes, box: np.ndarray, color: str, alpha: float = 1.0) -> None:
+    """Fill a box (corners in the units of the axes) with a colour, under the grid; nothing where it has no area."""
+    left, top, right, bottom = box
+    if right > left and bottom > top:
+        place = ((left, top), right - left, bottom - top)
+        axes.add_patch(Rectangle(*place, facecolor=color, alpha=alpha, linewidth=0, zorder=0.4))
 
 
 def title(axes: Axes, words: str) -> None:
@@ -141,8 +152,3 @@ def measure(axes: Axes, start: tuple[float, float], stop: tuple[float, float], w
     axes.text(
         *middle, words, ha="center", va="center", fontsize=NORMAL, bbox=TAG, zorder=6
     ).set_parse_math(False)
-
-
-def pixels_per_inch() -> int:
-    """Return the resolution that figures are made for."""
-    return DPI
