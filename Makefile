@@ -2,8 +2,9 @@
 # make test         lint and every test
 # make test-oldest  every test with the oldest versions of all packages (Python 3.11 or 3.12)
 # make test-peer    the comparisons with PyTorch and torchvision, and how far apart the numbers were
-# The first two create .venv and install into it, the others .venv-oldest and .venv-peer; the second time that takes no
-# time.
+# make chapters     run the chapters and save them with their outputs
+# Those that need it create .venv and install into it, test-oldest .venv-oldest and test-peer .venv-peer; the second time
+# that takes no time.
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
@@ -18,7 +19,7 @@ OLDEST_STAMP := .venv-oldest/.installed
 PEER_PY := .venv-peer/$(BIN)
 PEER_STAMP := .venv-peer/.installed
 
-.PHONY: demo test test-oldest test-peer lint install install-peer clean help
+.PHONY: demo chapters test test-oldest test-peer lint install install-peer clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -33,6 +34,9 @@ $(STAMP): pyproject.toml requirements.txt
 
 demo: $(STAMP)
 	$(PY) -m minissd demo
+
+chapters: $(STAMP)
+	$(PY) chapters/build.py
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

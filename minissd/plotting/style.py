@@ -29,6 +29,7 @@ SOLID, DASHED, DOTTED, DASH_DOT = "solid", (0, (4, 2)), (0, (1.2, 1.2)), (0, (7,
 
 MARKS: dict[str, Mark] = {
     "object": Mark("#F0E442", DASHED, "object (truth)"),
+    "box": Mark("#E69F00", SOLID, "a box, not yet judged"),
     "ignored": Mark("#BBBBBB", DOTTED, "difficult: ignored"),
     "positive": Mark("#0072B2", SOLID, "positive default box"),
     "negative": Mark("#CC79A7", SOLID, "mined negative"),
@@ -63,7 +64,7 @@ ERROR_AREAS: dict[str, Area] = {
 
 CURVES = (
     "#000000",
-    "#E69F00",
+    "#AA7744",
     "#882255",
     "#332288",
     "#999933",
