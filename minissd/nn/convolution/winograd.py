@@ -56,9 +56,9 @@ from minissd.parallel import run_blocks, runs
 
 weight_gradient = winograd_weights.weight_gradient
 
-LEAST_CHANNELS = (
-    16  # in and out: with fewer, the ways to the points and back cost more than they save
-)
+LEAST_CHANNELS = 16  # in and out
+LEAST_PIXELS = 256  # of the output, all images together
+LEAST_FILL = 0.6  # of the tiles' area that is output
 
 
 def suits(shape: ConvShape) -> bool:
