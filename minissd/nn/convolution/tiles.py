@@ -67,9 +67,9 @@ def gather(x: Array, out: Array, block: Block, padding: tuple[int, int]) -> None
         padding: Rows and columns by which the first tile begins above and left of the map.
     """
     top, left = STEP * block.rows.start - padding[0], STEP * block.columns.start - padding[1]
-    row_target, row_source = _inside(out.shape[2], top, 1, x.shape[1])
+    row_target, row_source = inside(out.shape[2], top, 1, x.shape[1])
     for j in range(len(out)):
-        target, source = _inside(out.shape[3], left + j, STEP, x.shape[2])
+        target, source = inside(out.shape[3], left + j, STEP, x.shape[2])
         out[j, :, : row_target.start] = 0
         out[j, :, row_target.stop :] = 0
         out[j, :, row_target, : target.start] = 0
@@ -79,9 +79,9 @@ def gather(x: Array, out: Array, block: Block, padding: tuple[int, int]) -> None
 
 def spread(tiles: Array, y: Array, block: Block, bias: Array | None) -> None:
     """Write outputs, laid out as by `gather`, to their place in y (N, OH, OW, K), and add the bias on the way."""
-    rows, row_source = _inside(tiles.shape[2], STEP * block.rows.start, 1, y.shape[1])
+    rows, row_source = inside(tiles.shape[2], STEP * block.rows.start, 1, y.shape[1])
     for j in range(STEP):
-        columns, source = _inside(tiles.shape[3], STEP * block.columns.start + j, STEP, y.shape[2])
+        columns, source = inside(tiles.shape[3], STEP * block.columns.start + j, STEP, y.shape[2])
         target = y[block.images, row_source, source, block.filters]
         if bias is None:
             target[...] = tiles[j, :, rows, columns]
@@ -89,7 +89,7 @@ def spread(tiles: Array, y: Array, block: Block, bias: Array | None) -> None:
             np.add(tiles[j, :, rows, columns], bias[block.filters], out=target)
 
 
-def _inside(count: int, first: int, step: int, size: int) -> tuple[slice, slice]:
+def inside(count: int, first: int, step: int, size: int) -> tuple[slice, slice]:
     """Of places first, first + step, ... (`count` of them), return which lie in range(size), and that range's part."""
     begin = min(count, max(0, -(first // step)))
     end = max(begin, min(count, -((first - size) // step)))
