@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import ContextVar, copy_context
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -150,6 +151,13 @@ def run_blocks(function: Callable[[Job], Result], jobs: Sequence[Job]) -> list[R
 def _run_job(function: Callable[[Job], Result], job: Job) -> Result:
     _inside_job.set(True)  # in a copy of the caller's context, which ends with the job
     return function(job)
+
+
+def runs(count: int, longest: int) -> list[slice]:
+    """Cut range(count) into runs of nearly equal length, none longer than `longest` (which counts as at least 1)."""
+    parts = -(-count // max(1, longest))
+    ends = [count * part // parts for part in range(parts + 1)] if parts else []
+    return [slice(start, end) for start, end in pairwise(ends)]
 
 
 def over_batch(

@@ -1,6 +1,14 @@
-"""Activations: what makes a stack of linear maps more than one linear map."""
+"""Activations: what makes a stack of linear maps more than one linear map.
+
+Both keep their output, which the next layer keeps anyway, and not their input. A map is worked through in runs of its
+numbers, wherever these fall: one image is shared out among the threads as well as a batch.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
 
 from minissd.backend import Array, array_module
 from minissd.nn.layer import Layer
@@ -12,22 +20,12 @@ class ReLU(Layer):
 
     def forward(self, x: Array) -> Array:
         """Return max(x, 0), elementwise."""
-        xp = array_module(x)
-        y = self._y = xp.empty_like(x)
-        over_batch(lambda block: xp.maximum(x[block], 0, out=y[block]), x)
-        return y
+        self._y = _clip(x, np.inf)  # twice as fast in NumPy as a maximum with a number
+        return self._y
 
     def backward(self, dy: Array) -> Array:
         """Let the gradient through where the output was positive."""
-        xp, y = array_module(dy), self._y
-        dx = xp.empty_like(dy)
-
-        def gradient(block: slice) -> None:
-            positive = (y[block] > 0).astype(dy.dtype)
-            xp.multiply(dy[block], positive, out=dx[block])
-
-        over_batch(gradient, dy)
-        return dx
+        return _let_through(dy, self._y, lambda y: y > 0)
 
 
 class ReLU6(Layer):
@@ -35,20 +33,34 @@ class ReLU6(Layer):
 
     def forward(self, x: Array) -> Array:
         """Return x limited to [0, 6], elementwise."""
-        xp = array_module(x)
-        y = self._y = xp.empty_like(x)
-        over_batch(lambda block: xp.clip(x[block], 0, 6, out=y[block]), x)
-        return y
+        self._y = _clip(x, 6)
+        return self._y
 
     def backward(self, dy: Array) -> Array:
         """Let the gradient through where the input lay strictly between 0 and 6."""
-        xp, y = array_module(dy), self._y
-        dx = xp.empty_like(dy)
+        return _let_through(dy, self._y, lambda y: (y > 0) & (y < 6))
 
-        def gradient(block: slice) -> None:
-            inside = y[block] > 0
-            inside &= y[block] < 6
-            xp.multiply(dy[block], inside.astype(dy.dtype), out=dx[block])
 
-        over_batch(gradient, dy)
-        return dx
+def _clip(x: Array, highest: float) -> Array:
+    """Return x limited to [0, highest]."""
+    xp = array_module(x)
+    y = xp.empty(x.shape, x.dtype)
+    numbers, results = x.reshape(-1), y.reshape(-1)
+    over_batch(lambda run: xp.clip(numbers[run], 0, highest, out=results[run]), numbers)
+    return y
+
+
+def _let_through(dy: Array, y: Array, where: Callable[[Array], Array]) -> Array:
+    """Return dy where the condition on y holds, and 0 elsewhere."""
+    xp = array_module(dy)
+    dx = xp.empty(dy.shape, dy.dtype)
+    gradients, outputs, results = dy.reshape(-1), y.reshape(-1), dx.reshape(-1)
+
+    def gradient(run: slice) -> None:
+        mask = where(outputs[run]).astype(
+            dy.dtype
+        )  # a product of numbers; with truth values it is slow
+        xp.multiply(gradients[run], mask, out=results[run])
+
+    over_batch(gradient, gradients)
+    return dx

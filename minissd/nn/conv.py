@@ -6,12 +6,14 @@ from types import ModuleType
 
 import numpy as np
 
-from minissd.backend import Array
+from minissd.backend import Array, array_module
 from minissd.errors import check, check_positive_int
 from minissd.nn import init
-from minissd.nn.convolution import depthwise, im2col
+from minissd.nn.convolution import choice, winograd
 from minissd.nn.convolution.im2col import ConvShape
+from minissd.nn.convolution.kept import KeptKernels
 from minissd.nn.layer import Layer, Parameter
+from minissd.parallel import run_blocks, runs
 
 Pair = int | tuple[int, int]
 
@@ -35,6 +37,7 @@ class Conv2d(Layer):
         dilation: Distance between the pixels that a window takes in.
         groups: Split of the channels into independent convolutions; `groups == in_channels` is depthwise.
         bias: Whether to add one learnt number a filter.
+        algorithm: "auto" for the rule of `convolution.choice`, or the name of one.
         rng: Source of the initial weights (He normal); required, so that a run is repeatable.
         dtype: Of the parameters.
 
@@ -56,6 +59,7 @@ class Conv2d(Layer):
         dilation: Pair = 1,
         groups: int = 1,
         bias: bool = True,
+        algorithm: str = "auto",
         *,
         rng: np.random.Generator,
         dtype: np.dtype | type = np.float32,
@@ -85,12 +89,16 @@ class Conv2d(Layer):
         self.weight = Parameter(weights)
         self.bias = Parameter(np.zeros(out_channels, dtype), decay=False) if bias else None
         self.input_gradient = True
+        self.algorithm = algorithm
+        self._kept = KeptKernels()
+        if algorithm != "auto":
+            choice.named(algorithm, self.shape, in_channels, out_channels)
 
-    @property
-    def algorithm(self) -> ModuleType:
-        """The module of `nn/convolution/` that computes: `depthwise` for one filter a channel, else `im2col`."""
-        is_depthwise = depthwise.suits(self.shape, self.in_channels, self.out_channels)
-        return depthwise if is_depthwise else im2col
+    def algorithm_for(self, x: Array) -> ModuleType:
+        """Return the module of `nn/convolution/` that convolves `x`."""
+        if self.algorithm == "auto":
+            return choice.choose(self.shape, x, self.out_channels)
+        return choice.named(self.algorithm, self.shape, self.in_channels, self.out_channels)
 
     def forward(self, x: Array) -> Array:
         """Convolve (N, H, W, C) into (N, OH, OW, K).
@@ -100,20 +108,24 @@ class Conv2d(Layer):
         """
         self._check_input(x)
         self._x = x
-        y = self.algorithm.forward(x, self.weight.value, self.shape)
-        if self.bias is not None:
-            y += self.bias.value
-        return y
+        algorithm, w = self.algorithm_for(x), self.weight.value
+        bias = None if self.bias is None else self.bias.value
+        if self.training:
+            self._kept.drop()
+        elif algorithm is winograd:
+            return winograd.forward(x, w, self.shape, bias, self._kept.of(w))
+        return algorithm.forward(x, w, self.shape, bias)
 
     def backward(self, dy: Array) -> Array | None:
         """Add dw = cols.T @ dy and db = sum of dy; return dx = the adjoint walk of dy @ w.T."""
         x = self._x
-        self.weight.grad += self.algorithm.weight_gradient(x, dy, self.shape)
+        algorithm = self.algorithm_for(x)
+        self.weight.grad += algorithm.weight_gradient(x, dy, self.shape)
         if self.bias is not None:
-            self.bias.grad += dy.sum(axis=(0, 1, 2))
+            self.bias.grad += _channel_sums(dy)
         if not self.input_gradient:
             return None
-        return self.algorithm.input_gradient(dy, self.weight.value, self.shape, x.shape)
+        return algorithm.input_gradient(dy, self.weight.value, self.shape, x.shape)
 
     def _check_input(self, x: Array) -> None:
         check(x.ndim == 4, "x", "a map (N, H, W, C)", tuple(x.shape))
@@ -123,3 +135,15 @@ class Conv2d(Layer):
             raise ValueError(
                 f"x: a map of {x.shape[1:3]} is smaller than the kernel of {self.shape}"
             )
+
+
+def _channel_sums(dy: Array) -> Array:
+    """Sum (N, H, W, K) over all but the channels: on a CPU as products of ones with runs of pixels, on all threads."""
+    xp = array_module(dy)
+    if xp is not np:
+        return dy.sum(axis=(0, 1, 2))
+    pixels, ones = dy.reshape(-1, dy.shape[-1]), np.ones(4096, dy.dtype)
+    parts = run_blocks(
+        lambda run: ones[: run.stop - run.start] @ pixels[run], runs(len(pixels), len(ones))
+    )
+    return np.sum(parts, axis=0)  # short sums of short sums: they round little

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+import numpy as np
+
 from minissd.backend import Array, array_module
 from minissd.errors import check
 from minissd.nn.conv import Pair, pair
 from minissd.nn.convolution.im2col import ConvShape
+from minissd.nn.convolution.tiles import inside
 from minissd.nn.layer import Layer
+from minissd.parallel import BLOCK_BYTES, run_blocks, runs
 
 
 class MaxPool2d(Layer):
@@ -61,46 +67,84 @@ class MaxPool2d(Layer):
             f"a map no smaller than the window {self.shape.kernel}",
             x.shape,
         )
-        framed = self._frame(x, out_h, out_w)
-        y = framed[self.shape.window(0, 0, out_h, out_w)].copy()
-        winner = xp.zeros(y.shape, xp.uint8 if self._n_cells <= 256 else xp.int32)
-        for cell in range(1, self._n_cells):
-            seen = framed[self._window(cell, out_h, out_w)]
-            better = seen > y  # strictly: of equal pixels the first one wins
-            xp.copyto(winner, cell, where=better)  # a mask as an index would make a GPU wait
-            xp.maximum(y, seen, out=y)
-        self._winner, self._input_shape, self._framed_shape = winner, x.shape, framed.shape
+        y = xp.empty((len(x), out_h, out_w, x.shape[-1]), x.dtype)
+        run_blocks(lambda block: self._pool(x, y, *block), _blocks(x, y, self.shape.stride[0]))
+        self._x, self._y = x, y
         return y
 
+    def _pool(self, x: Array, y: Array, images: slice, rows: slice) -> None:
+        """Pool some output rows: over the rows of each window first, where runs are longest, then over its columns."""
+        xp, n_rows = array_module(x), rows.stop - rows.start
+        highest = xp.empty((images.stop - images.start, n_rows, *x.shape[2:]), x.dtype)
+        seen = [self._seen(0, i, rows, x.shape[1]) for i in range(self.shape.kernel[0])]
+        _maximum(highest, [((slice(None), t), x[images, s]) for t, s in seen])
+        columns = slice(0, y.shape[2])
+        seen = [self._seen(1, j, columns, x.shape[2]) for j in range(self.shape.kernel[1])]
+        target = y[images, rows]
+        _maximum(target, [(_columns(t), highest[_columns(s)]) for t, s in seen])
+
+    def _seen(self, axis: int, cell: int, outputs: slice, size: int) -> tuple[slice, slice]:
+        """Return which of these outputs see a pixel with this cell of the window, and which pixels those are."""
+        step, count = self.shape.stride[axis], outputs.stop - outputs.start
+        return inside(count, outputs.start * step + cell - self.shape.padding[axis], step, size)
+
     def backward(self, dy: Array) -> Array:
-        """Hand each window's gradient to the pixel that won it; windows that share a winner add up."""
-        xp = array_module(dy)
-        out_h, out_w = dy.shape[1:3]
-        dx = xp.zeros(self._framed_shape, dy.dtype)
-        for cell in range(self._n_cells):
-            dx[self._window(cell, out_h, out_w)] += dy * (self._winner == cell)
-        ph, pw = self.shape.padding
-        return dx[:, ph : ph + self._input_shape[1], pw : pw + self._input_shape[2]]
+        """Hand each window's gradient to the first pixel that holds its maximum; windows that share one add up."""
+        xp, x = array_module(dy), self._x
+        dx = xp.empty(x.shape, dy.dtype)
+        windows_meet = (
+            self.shape.kernel[0] > self.shape.stride[0]
+        )  # then a thread needs whole images
+        blocks = _blocks(x, dy, self.shape.stride[0], whole_images=windows_meet)
+        run_blocks(lambda block: self._hand_back(dy, dx, *block), blocks)
+        return dx
 
-    @property
-    def _n_cells(self) -> int:
-        return self.shape.kernel[0] * self.shape.kernel[1]
+    def _hand_back(self, dy: Array, dx: Array, images: slice, rows: slice) -> None:
+        xp, y, gradient = array_module(dy), self._y[images, rows], dy[images, rows]
+        dx[images, self._own_rows(rows, dy.shape[1], dx.shape[1])] = 0
+        free = xp.ones(y.shape, bool)  # windows whose gradient nobody has yet
+        for cell in product(*(range(k) for k in self.shape.kernel)):
+            seeing, pixels = self._seen(0, cell[0], rows, dx.shape[1])
+            columns, their_columns = self._seen(1, cell[1], slice(0, dy.shape[2]), dx.shape[2])
+            place, target = (slice(None), seeing, columns), (images, pixels, their_columns)
+            won = self._x[target] == y[place]
+            won &= free[place]
+            free[place] ^= won
+            dx[target] += gradient[place] * won.astype(dy.dtype)  # numbers: truth values are slow
 
-    def _window(self, cell: int, out_h: int, out_w: int) -> tuple[slice, slice, slice]:
-        return self.shape.window(*divmod(cell, self.shape.kernel[1]), out_h, out_w)
+    def _own_rows(self, rows: slice, out_h: int, height: int) -> slice:
+        """Return the input rows that belong to a run of output rows; together those of all runs are all rows."""
+        step, border = self.shape.stride[0], self.shape.padding[0]
+        start = 0 if rows.start == 0 else rows.start * step - border
+        return slice(start, height if rows.stop == out_h else rows.stop * step - border)
 
-    def _frame(self, x: Array, out_h: int, out_w: int) -> Array:
-        """Put the map into a frame of -inf that is as large as the windows reach."""
-        xp = array_module(x)
-        (kh, kw), (sh, sw), (ph, pw) = self.shape.kernel, self.shape.stride, self.shape.padding
-        n, h, w, c = x.shape
-        rows = max((out_h - 1) * sh + kh, ph + h)
-        columns = max((out_w - 1) * sw + kw, pw + w)
-        if (rows, columns) == (h, w):
-            return x
-        framed = xp.full((n, rows, columns, c), -xp.inf, x.dtype)
-        framed[:, ph : ph + h, pw : pw + w] = x
-        return framed
+
+def _blocks(x: Array, y: Array, step: int, whole_images: bool = False) -> list[tuple[slice, slice]]:
+    """Cut a batch into runs of images and output rows whose pixels fit the cache; by sizes alone, not by threads."""
+    n, out_h = y.shape[:2]
+    if array_module(x) is not np:
+        return [(slice(0, n), slice(0, out_h))]
+    row_bytes = step * x.shape[2] * x.shape[3] * x.itemsize
+    rows = max(1, BLOCK_BYTES // (2 * max(1, row_bytes)))
+    images = runs(n, rows // out_h)
+    return list(product(images, [slice(0, out_h)] if whole_images else runs(out_h, rows)))
+
+
+def _columns(part: slice) -> tuple[slice, slice, slice]:
+    return slice(None), slice(None), part
+
+
+def _maximum(target: Array, pieces: list[tuple[tuple[slice, ...], Array]]) -> None:
+    """Write to `target` the maximum of pieces, each of which covers a part of it; what none covers is -inf."""
+    xp = array_module(target)
+    place, first = pieces[0]
+    if target[place].shape == target.shape:
+        target[...] = first
+        pieces = pieces[1:]
+    else:
+        target[...] = -xp.inf
+    for place, piece in pieces:
+        xp.maximum(target[place], piece, out=target[place])
 
 
 class GlobalAvgPool(Layer):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from minissd.backend import Array
+from minissd.backend import Array, array_module
 from minissd.errors import check
 from minissd.nn.layer import Layer, Sequential
+from minissd.parallel import over_batch
 
 
 class Residual(Layer):
@@ -27,8 +28,16 @@ class Residual(Layer):
         """
         y = self.body.forward(x)
         check(y.shape == x.shape, "body", f"an output of shape {tuple(x.shape)}", tuple(y.shape))
-        return x + y
+        return _sum(x, y)
 
     def backward(self, dy: Array) -> Array:
         """Return dy, which came past the body, plus what comes back through it."""
-        return dy + self.body.backward(dy)
+        return _sum(dy, self.body.backward(dy))
+
+
+def _sum(one: Array, other: Array) -> Array:
+    """Return one + other, on all threads; neither may be written to, as the layer that made it may have kept it."""
+    xp = array_module(one, other)
+    total = xp.empty(one.shape, one.dtype)
+    over_batch(lambda block: xp.add(one[block], other[block], out=total[block]), total)
+    return total

@@ -74,19 +74,22 @@ def columns(x: Array, shape: ConvShape, out_h: int, out_w: int) -> Array:
     Returns:
         (groups, N * OH * OW, kh * kw * C / groups).
     """
-    xp = array_module(x)
-    n, c = x.shape[0], x.shape[-1]
+    n, c, (kh, kw), g = len(x), x.shape[-1], shape.kernel, shape.groups
+    m, seen = n * out_h * out_w, windows(x, shape, out_h, out_w)
+    if g == 1:
+        return array_module(x).ascontiguousarray(seen).reshape(1, m, kh * kw * c)
+    return seen.reshape(m, kh * kw, g, c // g).transpose(2, 0, 1, 3).reshape(g, m, -1)
+
+
+def windows(x: Array, shape: ConvShape, out_h: int, out_w: int) -> Array:
+    """Return the windows of all output pixels of a padded map: (N, OH, OW, kh, kw, C), a view."""
     (kh, kw), (sh, sw), (dh, dw) = shape.kernel, shape.stride, shape.dilation
     image, row, pixel, channel = x.strides
-    windows = as_strided(
+    return as_strided(
         x,
-        (n, out_h, out_w, kh, kw, c),
+        (len(x), out_h, out_w, kh, kw, x.shape[-1]),
         (image, sh * row, sw * pixel, dh * row, dw * pixel, channel),
     )
-    m, g = n * out_h * out_w, shape.groups
-    if g == 1:
-        return xp.ascontiguousarray(windows).reshape(1, m, kh * kw * c)
-    return windows.reshape(m, kh * kw, g, c // g).transpose(2, 0, 1, 3).reshape(g, m, -1)
 
 
 def weight_matrix(w: Array, groups: int) -> Array:
@@ -100,13 +103,14 @@ def _by_group(y: Array, groups: int) -> Array:
     return y.reshape(-1, groups, y.shape[-1] // groups).transpose(1, 0, 2)
 
 
-def forward(x: Array, w: Array, shape: ConvShape) -> Array:
+def forward(x: Array, w: Array, shape: ConvShape, bias: Array | None = None) -> Array:
     """Convolve.
 
     Args:
         x: (N, H, W, C).
         w: (kh, kw, C / groups, K).
         shape: The walk of the kernel.
+        bias: (K,), added to every output pixel.
 
     Returns:
         (N, OH, OW, K).
@@ -121,6 +125,8 @@ def forward(x: Array, w: Array, shape: ConvShape) -> Array:
         cols = columns(pad(x[block], shape.padding), shape, out_h, out_w)
         y_rows = y[block].reshape(-1, shape.groups, k // shape.groups)
         xp.matmul(cols, matrix, out=y_rows.transpose(1, 0, 2))
+        if bias is not None:
+            y[block] += bias
 
     over_batch(convolve, x, _column_bytes(x, shape, out_h, out_w))
     return y
@@ -153,9 +159,9 @@ def input_gradient(
 
     At stride 1 it is itself a convolution: of dy, with the kernel turned by 180 degrees and its channels exchanged.
     """
-    walk = _turned(shape)
+    walk = turned(shape)
     if walk is not None:
-        return forward(dy, _exchange_channels(w[::-1, ::-1], shape.groups), walk)
+        return forward(dy, exchange_channels(w[::-1, ::-1], shape.groups), walk)
     return add_back(dy, w, shape, input_shape)
 
 
@@ -184,7 +190,7 @@ def add_back(
     return unpad(dx, shape.padding)
 
 
-def _turned(shape: ConvShape) -> ConvShape | None:
+def turned(shape: ConvShape) -> ConvShape | None:
     """Return the walk of the turned kernel over dy, or None where the gradient is no convolution of stride 1."""
     padding = tuple(d * (k - 1) - p for d, k, p in zip(shape.dilation, shape.kernel, shape.padding))
     if shape.stride != (1, 1) or min(padding) < 0:
@@ -192,7 +198,7 @@ def _turned(shape: ConvShape) -> ConvShape | None:
     return ConvShape(shape.kernel, (1, 1), padding, shape.dilation, shape.groups)
 
 
-def _exchange_channels(w: Array, groups: int) -> Array:
+def exchange_channels(w: Array, groups: int) -> Array:
     """Return weights (kh, kw, C / groups, K) as (kh, kw, K / groups, C): inputs and outputs exchanged in each group."""
     kh, kw, c, k = w.shape
     split = w.reshape(kh, kw, c, groups, k // groups)

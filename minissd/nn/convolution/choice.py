@@ -1,0 +1,88 @@
+"""Which algorithm convolves: by name, or by a short rule on the layer and its input.
+
+| name      | is taken (float32 on a CPU) for                                                           |
+| --------- | ----------------------------------------------------------------------------------------- |
+| depthwise | one filter a channel (in any dtype and on any device)                                     |
+| pointwise | 1x1 kernels of stride 1                                                                   |
+| winograd  | 3x3 kernels of stride 1, with enough channels and pixels to repay the ways there and back |
+| bands     | everything else that is not cut into groups                                               |
+| im2col    | groups; and everything in float64 and on a GPU: it is the specification of the others     |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType
+
+import numpy as np
+
+from minissd.backend import Array, array_module
+from minissd.errors import check
+from minissd.nn.convolution import bands, depthwise, im2col, pointwise, winograd
+from minissd.nn.convolution.im2col import ConvShape
+
+ALGORITHMS = {
+    "im2col": im2col,
+    "bands": bands,
+    "pointwise": pointwise,
+    "depthwise": depthwise,
+    "winograd": winograd,
+}
+ENVIRONMENT = "MINISSD_WINOGRAD"
+
+_winograd: ContextVar[bool | None] = ContextVar("_winograd", default=None)
+
+
+@contextmanager
+def use_winograd(on: bool) -> Iterator[None]:
+    """Let the rule take Winograd's algorithm, or not, within a `with` block of this thread."""
+    token = _winograd.set(on)
+    try:
+        yield
+    finally:
+        _winograd.reset(token)
+
+
+def winograd_is_on() -> bool:
+    """Say whether the rule may take Winograd's algorithm: as `use_winograd` said, else as `MINISSD_WINOGRAD` (0, 1)."""
+    chosen = _winograd.get()
+    if chosen is not None:
+        return chosen
+    text = os.environ.get(ENVIRONMENT, "").strip() or "1"
+    check(text in ("0", "1"), f"environment variable {ENVIRONMENT}", "0 or 1", text)
+    return text == "1"
+
+
+def choose(shape: ConvShape, x: Array, out_channels: int) -> ModuleType:
+    """Return the algorithm for a walk, an input (N, H, W, C) and a number of filters."""
+    if depthwise.suits(shape, x.shape[-1], out_channels):
+        return depthwise
+    if array_module(x) is not np or x.dtype != np.float32 or shape.groups > 1 or not len(x):
+        return im2col
+    if pointwise.suits(shape):
+        return pointwise
+    if winograd.pays(shape, x.shape, out_channels) and winograd_is_on():
+        return winograd
+    return bands
+
+
+def named(name: str, shape: ConvShape, in_channels: int, out_channels: int) -> ModuleType:
+    """Return the algorithm of this name.
+
+    Raises:
+        ValueError: There is none, or it cannot do this walk.
+    """
+    check(name in ALGORITHMS, "algorithm", f"auto | {' | '.join(ALGORITHMS)}", name)
+    algorithm = ALGORITHMS[name]
+    suits = {
+        "im2col": True,
+        "bands": bands.suits(shape),
+        "pointwise": pointwise.suits(shape),
+        "depthwise": depthwise.suits(shape, in_channels, out_channels),
+        "winograd": winograd.suits(shape),
+    }
+    check(suits[name], "algorithm", f"one that can do {shape}", name)
+    return algorithm
