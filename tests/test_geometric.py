@@ -253,7 +253,7 @@ def test_gray_is_not_an_object_colour():
         (lambda: augment.Augment(9, flip=-1), "flip.*0 to 1.*-1"),
         (
             lambda: augment.Augment.named("full", 9),
-            r"augment.*paper \| light \| flip \| none.*full",
+            r"augment.*paper.*light.*flip.*none.*full",
         ),
     ],
 )
