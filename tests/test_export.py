@@ -52,6 +52,7 @@ MODELS = {
     "small": small,
     "mobile": mobile,
     "ssd300": published("ssd300"),
+    "borders left out": published("ssd300", ignore_border=True),
     "ssd300-v1": published("ssd300-v1"),
     "ssd300-torchvision": published("ssd300-torchvision", n_object_classes=20),
 }

@@ -9,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from minissd.boxes.coding import LARGEST_LOG_SIZE
+from minissd.boxes.geometry import centers_to_corners
 from minissd.errors import check
 from minissd.export.onnx_graph import Graph, Map
 from minissd.export.onnx_layers import add_layer
+from minissd.models.loss import usable_boxes
 from minissd.models.spec import DetectorSpec
 from minissd.models.ssd import SSD
 
@@ -124,6 +126,10 @@ def add_suppression(
         Names of the boxes (N, D, 4), clipped to the image; of the labels (N, D) int64, 1 to C; of the scores (N, D),
         falling; and of the counts (N,) int64. Rows from an image's count on are all 0.
     """
+    if spec.ignore_border:  # what was never trained does not answer
+        usable = usable_boxes(centers_to_corners(spec.default_boxes()), spec)[:, None]
+        factor = graph.constant(usable, "nms.usable")
+        probabilities = graph.node("Mul", probabilities, factor, name="nms.of_usable")
     scores, rows = _best_of_each_class(graph, spec, probabilities)
     candidates = _gather_rows(graph, boxes, rows, "nms.candidates")  # (N, C * P, 4)
     kept = _keep(graph, spec, candidates, scores)  # (N, C * P), LEFT_OUT where silenced
