@@ -192,6 +192,7 @@ def test_twenty_steps_end_in_the_same_numbers(name, rng):
         lr=lr,
         warmup=4,
         weight_decay=decay,
+        bias_rate=2.0,  # as `float64_model` says it to the judge
         clip_norm=clip,
     )
     trainer = Trainer(model, config, STEPS)
