@@ -16,7 +16,7 @@ COMMANDS = {
     "train": "train a network on a data set",
     "convert": "turn weights that others trained into a file of this project",
     "ablate": "train variants of a network, each without one of its parts, and compare them",
-    "evaluate": "measure the average precision of a trained network",
+    "evaluate": "measure the average precision of a trained network, or of result files",
     "detect": "find objects in your pictures",
     "export": "write a trained network as one ONNX file",
     "shapes": "generate the shapes data set",

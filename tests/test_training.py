@@ -11,7 +11,9 @@ import time
 import numpy as np
 import pytest
 
+from minissd.datasets.loader import Batch
 from minissd.errors import InputError
+from minissd.models.build import build_minissd
 from minissd.training.checkpoint import load_checkpoint
 from minissd.training.config import TrainConfig
 from minissd.training.metrics import MetricsLog, read_metrics
@@ -213,3 +215,15 @@ def test_interruption_outside_a_run_is_not_swallowed(tiny_shapes, tmp_path):
             trainer, run.loader, lambda *_: signal.raise_signal(signal.SIGINT), lambda _: None
         )
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("least", [0, 5])
+def test_an_image_without_objects_is_trained_on_where_the_spec_asks_for_negatives(least):
+    model = build_minissd(3, 96, np.random.default_rng(0), width=2)
+    model.spec = dataclasses.replace(model.spec, min_negatives=least)
+    images = np.random.default_rng(1).integers(0, 256, (1, 96, 96, 3), dtype=np.uint8)
+    empty = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool)
+    batch = Batch(images, *([part] for part in empty), ["x"])
+    result = Trainer(model, TrainConfig("", image_size=96, width=2), 1).step(batch)
+    assert result.n_positives == 0
+    assert (result.class_loss > 0) == (least > 0)

@@ -30,7 +30,7 @@ from minissd.training.recipes import format_recipes
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Data, questions, network, training, output."""
     data = parser.add_argument_group("data")
-    data.add_argument("data", nargs="?", help="folder in VOC layout (without it: drawn shapes)")
+    data.add_argument("data", nargs="?", help="data set, as for train (without it: drawn shapes)")
     data.add_argument(
         "--images", type=int, help=f"how many shapes are drawn to train on (default: {N_IMAGES})"
     )

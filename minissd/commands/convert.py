@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> None:
     from minissd.models.weights.recognise import recognise
 
     path, out = Path(args.file), Path(args.out)
+    if out.suffix.lower() != ".safetensors":
+        raise InputError(f"{out}: the file written is a .safetensors file; name it so")
     if out.exists() and path.exists() and out.samefile(path):
         raise InputError(f"{out}: is the file to be converted; name another --out")
     dtype = np.float16 if args.half else None

@@ -148,8 +148,11 @@ def _detect(args: argparse.Namespace) -> Found:
     )
 
     detector, checkpoint = open_detector(args.weights, args.device)
-    if checkpoint is None and not (args.data and args.split):
-        raise InputError(f"{args.weights}: not trained here: name the data set, --data and --split")
+    missing = [f"--{name}" for name in ("data", "split") if not getattr(args, name)]
+    if checkpoint is None and missing:
+        raise InputError(
+            f"{args.weights}: not trained here: name the data set, {' and '.join(missing)}"
+        )
     config = checkpoint.config if checkpoint else TrainConfig(args.data)
     split = args.split or config.eval_split or config.split
     folder = args.data or config.data

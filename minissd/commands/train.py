@@ -1,8 +1,9 @@
-"""Train a network on a data set in VOC layout.
+"""Train a network on a data set.
 
-The data set is a folder with JPEGImages, Annotations and ImageSets/Main, as PASCAL VOC has them and
-labelling tools write them; `minissd check-dataset DIR` says what is in yours. The run folder receives
-the settings, the metrics of every step, checkpoints, plots, and the detections before and after.
+The data set is a folder in the layout of PASCAL VOC, COCO or ILSVRC DET, or with pictures and VOC XML
+beside them, or several with commas between; `minissd check-dataset DIR` says what is in yours, and
+data/README.md tells the layouts. The run folder receives the settings, the metrics of every step,
+checkpoints, plots, and the detections before and after.
 
   python -m minissd shapes data/shapes
   python -m minissd train data/shapes --augment flip --epochs 4
@@ -37,7 +38,11 @@ from minissd.training.recipes import format_recipes
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Data, network, training, output."""
     data = parser.add_argument_group("data")
-    data.add_argument("data", nargs="?", help="folder in VOC layout (not with --resume)")
+    data.add_argument(
+        "data",
+        nargs="?",
+        help="data set: a folder, or several with commas between (not with --resume)",
+    )
     add_settings(data, "split", "eval_split", "eval_limit", "classes", "skip_empty")
     add_settings(data, "augment", "workers")
     network = parser.add_argument_group("network")

@@ -29,19 +29,15 @@ BLOCKS = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-TAPS = (
-    6,
-    13,
-    17,
-)  # the last block at 1/8, at 1/16 and at 1/32 of the side: a head looks at its output
+# The last block at 1/8, at 1/16 and at 1/32 of the side: a head looks at its output.
+SOURCES = (6, 13, 17)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB from 0 to 1
-INPUT_STD = (
-    58.0  # near those of the three channels; what is left of their differences goes into features.0
-)
+# Near those of the three channels; what is left of their differences goes into features.0.
+INPUT_STD = 58.0
 MOBILENETV2 = Network(
     "mobilenetv2",
     width=32,
-    sources=("features.6", "features.13", "features.17"),
+    sources=tuple(f"features.{number}" for number in SOURCES),
     extras=(ExtraMap(128, 256, 3, 2, 1), ExtraMap(64, 128, 3, 2, 1)),  # with batch norm
     normalised=(),
     xavier_fan="average",
@@ -124,11 +120,11 @@ def mobilenetv2_trunk(spec: DetectorSpec, rng: np.random.Generator) -> Trunk:
     stem.steps[0].input_gradient = False  # nobody asks for the gradient of the image
     table = block_table()
     blocks = [stem, *(inverted_residual(block, rng) for block in table)]
-    starts = [0, *(last + 1 for last in TAPS)]
+    starts = [0, *(last + 1 for last in SOURCES)]
     segments: list[Layer] = [
-        Sequential(*blocks[start : last + 1]) for start, last in zip(starts, TAPS)
+        Sequential(*blocks[start : last + 1]) for start, last in zip(starts, SOURCES)
     ]
-    channels = [table[last - 1].channels for last in TAPS]
+    channels = [table[last - 1].channels for last in SOURCES]
     for extra in spec.network.extras:
         layers = extra_map(channels[-1], extra.squeeze, extra.channels, rng)
         segments.append(Sequential(*layers))
@@ -144,8 +140,8 @@ def torchvision_names() -> list[tuple[str, str]]:
     """
     names = [("features.0.0", "segments.0.0.0"), ("features.0.1", "segments.0.0.1")]
     for number, block in enumerate(block_table(), start=1):
-        segment = sum(number > last for last in TAPS)
-        position = number - (0, *(last + 1 for last in TAPS))[segment]
+        segment = sum(number > last for last in SOURCES)
+        position = number - (0, *(last + 1 for last in SOURCES))[segment]
         theirs = f"features.{number}.conv"
         ours = f"segments.{segment}.{position}" + (".body" if block.has_detour else "")
         triples = 1 if block.expansion == 1 else 2

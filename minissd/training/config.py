@@ -26,8 +26,8 @@ class TrainConfig:
     """Settings of one training run; the same settings and seed give the same weights on the same machine.
 
     Attributes:
-        data: Folder of the data set, in VOC layout.
-        split: Image set to train on.
+        data: The data set, as `open_dataset` takes it: a folder, or several with commas between.
+        split: Image set to train on; of several folders one name for all or one for each.
         eval_split: Image set to evaluate on, or None.
         eval_limit: Evaluate on its first so many images only (0: all).
         classes: Names of the object classes, in label order; empty: those found in the annotations.

@@ -119,8 +119,8 @@ RECIPES: dict[str, Recipe] = {
             "clip_norm": 10.0,
             "augment": "moderate",
         },
-        "this project's own",
-        "not from the paper",
+        "this project: mAP 0.516 on 1,000 photographs of VOC2007 test",
+        "benchmarks/results/ssd_mobilenetv2_voc07",
     ),
 }
 

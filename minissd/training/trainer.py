@@ -92,8 +92,14 @@ class Trainer:
         for part in parts_of(len(batch), config.accumulate):
             scores, offsets = model.forward(model.prepare(to_device(batch.images[part], xp)))
             own = Targets(*(each[part] for each in targets))
-            ratio = config.negative_ratio
-            result = multibox_loss(scores, offsets, own, ratio, n_positives=n_positives)
+            result = multibox_loss(
+                scores,
+                offsets,
+                own,
+                config.negative_ratio,
+                model.spec.min_negatives,
+                n_positives=n_positives,
+            )
             model.backward(result.d_scores, result.d_offsets)
             sums = result[:3] if sums is None else [a + b for a, b in zip(sums, result)]
         return [*sums, n_positives]
