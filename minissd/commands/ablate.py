@@ -6,7 +6,7 @@ and beyond the paper, how many negatives are mined. All variants are trained on 
 same seed and evaluated on the same others. Without DATA, shapes are drawn into the folder. Stopped by
 Ctrl-C or a crash, the same command goes on where it was.
 
-  python -m minissd ablate                             about 25 minutes on 2 processor cores
+  python -m minissd ablate                             about half an hour on 2 processor cores
   python -m minissd ablate --list                      what would be trained
   python -m minissd ablate --only maps --only ratios
   python -m minissd ablate data/VOC2007 --recipe ssd300-voc07 --init vgg16.safetensors --out runs/vgg

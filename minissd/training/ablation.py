@@ -26,7 +26,7 @@ from minissd.training.checkpoint import LAST, load_checkpoint
 from minissd.training.config import TrainConfig
 from minissd.training.run import TrainingRun
 
-# Twenty runs in about 25 minutes on two processor cores, on drawn shapes. Flips alone learn most in so short a time.
+# Twenty runs in about half an hour on two processor cores, on drawn shapes. Flips alone learn most in so short a time.
 QUICK = {
     "model": "minissd",
     "image_size": 96,
