@@ -8,11 +8,10 @@ from safetensors.numpy import save_file
 
 from minissd.models.build import build_model
 from minissd.models.mobilenetv2 import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     block_table,
     torchvision_names,
 )
+from minissd.models.spec import IMAGENET_MEAN, IMAGENET_STD
 from minissd.models.weights import load_body
 from minissd.nn import BatchNorm2d, Conv2d, Residual
 from minissd.nn.losses import softmax
@@ -124,7 +123,7 @@ def test_the_first_layer_makes_up_for_the_scale_of_the_channels(model, published
     ours = first.forward(model.prepare(picture))
     theirs = Conv2d(3, 32, 3, 2, 1, bias=False, rng=rng, dtype=np.float64)
     theirs.weight.value[...] = state["features.0.0.weight"].transpose(2, 3, 1, 0)
-    expected = theirs.forward((picture / 255 - IMAGENET_MEAN) / IMAGENET_STD)
+    expected = theirs.forward((picture - np.array(IMAGENET_MEAN)) / IMAGENET_STD)
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 

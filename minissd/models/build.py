@@ -14,15 +14,13 @@ from minissd.errors import check, check_positive_int
 from minissd.models.backbones import Trunk, keep_maps, small_trunk
 from minissd.models.mobilenetv2 import mobilenetv2_spec, mobilenetv2_trunk
 from minissd.models.network import SMALL
-from minissd.models.spec import ABLATIONS, PUBLISHED, DetectorSpec, minissd_spec
+from minissd.models.spec import ABLATIONS, PIXEL_STD, PUBLISHED, DetectorSpec, minissd_spec
 from minissd.models.ssd import SSD
 from minissd.models.vgg import vgg_trunk
 
 SMALLEST, LARGEST = 96, 320
 # Looser than the paper's 0.5: twice the positives to learn from, which counts in a short training.
 MATCH_IOU = 0.4
-# About the standard deviation of a photograph's pixels: numbers near 1 go into the first layer.
-INPUT_STD = 58.0
 
 
 def small_map_sizes(image_size: int) -> tuple[int, ...]:
@@ -43,7 +41,7 @@ def small_spec(n_object_classes: int, image_size: int, width: int) -> DetectorSp
         n_object_classes,
         match_iou=MATCH_IOU,
         negative_iou=MATCH_IOU,
-        input_std=INPUT_STD,
+        input_std=PIXEL_STD,
         network=dataclasses.replace(SMALL, width=width),
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from minissd.models.backbones import Trunk, extra_map
 from minissd.models.network import ExtraMap, Network
-from minissd.models.spec import DetectorSpec, minissd_spec
+from minissd.models.spec import IMAGENET_MEAN, PIXEL_STD, DetectorSpec, minissd_spec
 from minissd.nn import BatchNorm2d, Conv2d, Layer, ReLU6, Residual, Sequential
 
 STEM = 32  # channels of the first convolution, features.0
@@ -31,9 +31,6 @@ BLOCKS = (
 )
 # The last block at 1/8, at 1/16 and at 1/32 of the side: a head looks at its output.
 SOURCES = (6, 13, 17)
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB from 0 to 1
-# Near those of the three channels; what is left of their differences goes into features.0.
-INPUT_STD = 58.0
 MOBILENETV2 = Network(
     "mobilenetv2",
     width=32,
@@ -54,8 +51,8 @@ def mobilenetv2_spec() -> DetectorSpec:
         scales=(0.07, 0.15, 0.35, 0.55, 0.75, 0.95),
         ratios=((2.0,), (2.0, 3.0), (2.0, 3.0), (2.0, 3.0), (2.0,)),
         name="ssd-mobilenetv2",
-        input_mean=tuple(255 * mean for mean in IMAGENET_MEAN),
-        input_std=INPUT_STD,
+        input_mean=IMAGENET_MEAN,
+        input_std=PIXEL_STD,
         network=MOBILENETV2,
     )
 

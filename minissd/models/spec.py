@@ -120,6 +120,13 @@ def _steps(image_size: int, map_sizes: Sequence[int]) -> list[float]:
     return [image_size / size for size in map_sizes]
 
 
+# Mean and deviation of ImageNet's pixels, RGB from 0 to 255, that classifiers in torchvision's manner are trained with.
+IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+# About the standard deviation of a photograph's pixels, one number for all channels: numbers near 1 go into the first
+# layer. What the channels differ by in weights from elsewhere goes into that layer's weights.
+PIXEL_STD = 58.0
+
 FEW, MANY = (2.0,), (2.0, 3.0)  # ratios of the maps with 4 and with 6 boxes a cell
 
 SIZES_300 = (38, 19, 10, 5, 3, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minissd.models.weights.names_vgg import IMAGENET_MEAN, IMAGENET_STD
+from minissd.models.spec import IMAGENET_MEAN, IMAGENET_STD
 from minissd.models.weights.naming import COUNTER, Naming
 
 TORCHVISION_MOBILENETV2 = Naming(

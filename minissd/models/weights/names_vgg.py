@@ -6,6 +6,7 @@ torchvision numbers the layers of `vgg16.features`, with ReLUs and poolings, fro
 
 from __future__ import annotations
 
+from minissd.models.spec import IMAGENET_MEAN, IMAGENET_STD
 from minissd.models.weights.naming import COUNTER, Naming
 
 # Places of the convolutions among VGG16's layers.
@@ -25,8 +26,6 @@ PLACES = {
     "conv5_3": 28,
 }
 EXTRAS = [f"conv{number}_{k}" for number in range(6, 11) for k in (1, 2)]  # SSD300 has the first 8
-IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 CLASSIFIER = "the ImageNet classifier"
 
 
