@@ -190,7 +190,7 @@ def iou_table_figure(overlaps: np.ndarray, threshold: float = 0.5) -> Figure:
 def candidates_figure(
     image: np.ndarray, objects: np.ndarray, boxes: np.ndarray, positive: np.ndarray
 ) -> Figure:
-    """Show the boxes that fit an object on the picture, and beside it how few they are among all.
+    """Show where the boxes that fit an object have their centres, and beside it how few they are among all.
 
     Args:
         image: Shape (H, W, 3), uint8, RGB.
@@ -201,10 +201,13 @@ def candidates_figure(
     figure, (picture, bars) = row_of_panels(
         [3.6, 3.2], 3.6, ["object", "positive"], gap=1.1, foot=0.45
     )
+    draw_boxes(picture, image, objects, None, ["object"] * len(objects))
     fitting = boxes[positive]
-    marks = ["object"] * len(objects) + ["positive"] * len(fitting)
-    draw_boxes(picture, image, np.concatenate([objects, fitting]), None, marks)
-    title(picture, f"the {len(fitting)} boxes that fit an object")
+    height, width = image.shape[:2]
+    middles = (fitting[:, :2] + fitting[:, 2:]) / 2 * (width, height) - 0.5
+    dot = {"s": 14, "color": mark("positive").color, "edgecolors": "white", "linewidths": 0.6}
+    picture.scatter(*middles.T, zorder=3, **dot)
+    title(picture, f"centres of the {len(fitting)} boxes that fit")
     counts = [len(boxes) - len(fitting), len(fitting)]
     bars.barh([1, 0], counts, 0.6, color=["#BBBBBB", mark("positive").color])
     for place, count in zip([1, 0], counts):
