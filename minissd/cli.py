@@ -25,6 +25,7 @@ COMMANDS = {
     "download": "fetch data sets and weights from their official addresses",
     "gradcheck": "compare every layer's gradient with a numeric one",
     "info": "show a network layer by layer, and its default boxes",
+    "profile": "show where a network's time goes, layer by layer",
     "doctor": "show what this machine offers (for bug reports)",
 }
 

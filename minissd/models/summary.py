@@ -22,7 +22,7 @@ def layer_table(model: SSD) -> str:
     """
     rows = trace(model)
     names = max(len(row.name) for row in rows)
-    kinds = max(len(_describe(row.layer)) for row in rows)
+    kinds = max(len(describe(row.layer)) for row in rows)
     head = ("layer", "kind", "output", "parameters", "MFLOP", "MB", "field", "stride")
     lines = [_line(head, names, kinds)]
     lines += [_line(_cells(row), names, kinds) for row in rows]
@@ -81,7 +81,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     """Return what a row shows; a zero is left empty."""
     return (
         row.name,
-        _describe(row.layer),
+        describe(row.layer),
         "x".join(str(n) for n in row.view.shape),
         f"{row.n_parameters:,}" if row.n_parameters else "",
         f"{2 * row.macs / 1e6:,.1f}" if row.macs else "",
@@ -91,7 +91,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _describe(layer: Layer) -> str:
+def describe(layer: Layer) -> str:
     """Return the kind of a layer and, of a convolution or pooling, its window: "3x3 /2 dil 6"."""
     if not isinstance(layer, (Conv2d, MaxPool2d)):
         return type(layer).__name__
