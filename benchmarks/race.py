@@ -62,7 +62,11 @@ class Worker:
             text=True,
             env=environment,
         )
-        self.result = Result(who, self._answer()["ready"])
+        try:
+            self.result = Result(who, self._answer()["ready"])
+        except RuntimeError:
+            self.end()
+            raise
 
     def round(self) -> None:
         """Do one round and note its seconds."""
@@ -74,9 +78,8 @@ class Worker:
 
     def end(self) -> None:
         """Let the process end."""
-        if self.process.poll() is None:
+        with self.process:  # closes the pipes and waits
             self.process.stdin.close()
-            self.process.wait(timeout=60)
 
     def _answer(self) -> dict:
         for line in self.process.stdout:

@@ -27,7 +27,9 @@ class TorchSSD(nn.Module):
         self.factor = 1 / model.spec.input_std
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = (images.permute(0, 3, 1, 2).float() - self.mean) * self.factor
+        return self.predict((images.permute(0, 3, 1, 2).float() - self.mean) * self.factor)
+
+    def predict(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         rows = []
         for segment, tap, head in zip(self.segments, self.taps, self.heads):
             x = segment(x)
