@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from benchmarks.cases import Case
 
+ROOT = Path(__file__).resolve().parents[1]
 PAUSE = 0.1  # seconds after each round: threads that spin after their work come to rest
 THREAD_VARIABLES = (
     "MINISSD_THREADS",
@@ -61,6 +63,7 @@ class Worker:
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
+            cwd=ROOT,
         )
         try:
             self.result = Result(who, self._answer()["ready"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.cases import CASES, CONTENDERS, Case
-from benchmarks.race import Result, race
+from benchmarks.race import ROOT, Result, race
 from benchmarks.report import comparison_figure, comparison_table
 
 TINY = {"model": "minissd", "batch": 1, "classes": 3, "image_size": 96}
@@ -60,5 +60,5 @@ def test_the_table_gives_our_time_over_theirs():
 @pytest.mark.parametrize("module", ["compare", "scaling", "loader"])
 def test_commands_have_help(module):
     command = [sys.executable, "-m", f"benchmarks.{module}", "--help"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert f"python -m benchmarks.{module}" in said
