@@ -8,7 +8,7 @@ import numpy as np
 
 from .common import exercise, hint_if, run
 
-_SCORES = np.array([[2.0, 1.0, -1.0], [0.0, 0.0, 0.0], [-1.0, 3.0, 0.5]])
+_LOGITS = np.array([[2.0, 1.0, -1.0], [0.0, 0.0, 0.0], [-1.0, 3.0, 0.5]])
 _LABELS = np.array([0, 2, 0])
 
 
@@ -22,29 +22,30 @@ def _row_losses(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 @exercise("subtract something from each row before exp, and never take the log of a softmax.")
 def check_safe_loss(answer: Callable[..., np.ndarray]) -> str:
-    """Cross-entropy of every row, finite for huge scores."""
+    """Cross-entropy of every row, finite for huge logits."""
     with np.errstate(all="ignore"):
-        got = np.asarray(run(answer, _SCORES, _LABELS), float)
-        right = _row_losses(_SCORES, _LABELS)
+        got = np.asarray(run(answer, _LOGITS, _LABELS), float)
+        right = _row_losses(_LOGITS, _LABELS)
         hint_if(got.shape == (), "one number came back: every row has a loss of its own.")
         hint_if(got.shape != (3,), "three rows, three losses: return shape (M,).")
         hint_if(
             np.allclose(got, -right), "right but for the sign: a loss is 0 at best, never below."
         )
         hint_if(
-            np.allclose(got, np.exp(-right)), "these are the probabilities of the right classes."
+            np.allclose(got, np.exp(-right)),
+            "these are the scores of the right classes, before any log.",
         )
         hint_if(not np.allclose(got, right), "try the row (0, 0, 0): its loss is the log of three.")
         huge = np.array([[1e4, 0.0, -1e4], [1e4, 0.0, -1e4]])
         got = np.asarray(run(answer, huge, np.array([0, 2])), float)
-        hint_if(np.isnan(got).any(), "nan at scores of 1e4: exp overflows, and inf / inf is nan.")
+        hint_if(np.isnan(got).any(), "nan at logits of 1e4: exp overflows, and inf / inf is nan.")
         hint_if(
             np.isinf(got).any(),
-            "inf at scores of 1e4: the log of a probability that has rounded to 0.",
+            "inf at logits of 1e4: the log of a score that has rounded to 0.",
         )
         hint_if(
             not np.allclose(got, [0, 2e4]),
-            f"finite at scores of 1e4, but {got[1]:.4g} for an answer that is wrong by 20,000: is"
+            f"finite at logits of 1e4, but {got[1]:.4g} for an answer that is wrong by 20,000: is"
             " something clipped?",
         )
         mixed = np.array([[1e4, 0.0, 0.0], [0.0, 1.0, 2.0]])
@@ -53,7 +54,7 @@ def check_safe_loss(answer: Callable[..., np.ndarray]) -> str:
             not np.allclose(got, _row_losses(mixed, np.array([0, 1]))),
             "one large row spoils the row next to it: of what is your maximum taken?",
         )
-    return "finite for every finite score, and each row minds its own maximum."
+    return "finite for every finite logit, and each row minds its own maximum."
 
 
 def _mined(losses: np.ndarray, positives: np.ndarray, ratio: float) -> np.ndarray:
@@ -115,6 +116,11 @@ def check_mine_batch(answer: Callable[..., np.ndarray]) -> str:
         (got.sum(axis=1) > 3).any(), "all losses equal: everything that reaches the cut was taken."
     )
     hint_if((got.sum(axis=1) < 3).any(), "all losses equal: too few, or none, lie *above* the cut.")
+    hint_if(
+        not got[:, 1:4].all(),
+        "all losses equal: the count is right, but the first ones win. A partition promises no order"
+        " among equals.",
+    )
     got = np.asarray(run(answer, _LOSSES, _POSITIVES, 2))
     hint_if(got[0].sum() != 2, "right at 3 to 1, wrong at 2 to 1: is the ratio built in?")
     return "the same boxes as two sorts, for a fraction of the work."
@@ -139,7 +145,7 @@ def check_three_gradients(answer: Sequence[float]) -> str:
     )
     hint_if(
         np.allclose(three[1:], -right[1:], atol=1e-3),
-        "the sizes are right. Which sign makes the right score rise when one steps *against* it?",
+        "the sizes are right. Which sign makes the right logit rise when one steps *against* it?",
     )
     hint_if(
         np.allclose(three[1:], [1 / 24, -1 / 12], atol=1e-3),
@@ -147,7 +153,7 @@ def check_three_gradients(answer: Sequence[float]) -> str:
     )
     hint_if(
         not np.isclose(three[1], right[1], atol=1e-3),
-        "the mined box is labelled background, and its score of class 1 is asked for.",
+        "the mined box is labelled background, and its logit of class 1 is asked for.",
     )
     hint_if(
         not np.isclose(three[2], right[2], atol=1e-3), "the positive: its own class is asked for."

@@ -54,6 +54,15 @@ def last_slice(losses, positives, ratio):
     return mined
 
 
+def any_of_the_ties(losses, positives, ratio):
+    mined = np.zeros(losses.shape, bool)
+    for row, positive, chosen in zip(losses, positives, mined):
+        count = min(int(ratio * positive.sum()), int((~positive).sum()))
+        hardness = np.where(positive, -np.inf, row)
+        chosen[np.argpartition(hardness, len(row) - count - 1)[len(row) - count :]] = True
+    return mined
+
+
 def at_the_cut(losses, positives, ratio, strict=False):
     mined = np.zeros(losses.shape, bool)
     for row, positive, chosen in zip(losses, positives, mined):
@@ -70,13 +79,13 @@ def at_the_cut(losses, positives, ratio, strict=False):
 
 WRONG = {
     "safe_loss": [
-        (naive_loss, "nan at scores of 1e4"),
+        (naive_loss, "nan at logits of 1e4"),
         (log_of_stable_softmax, "rounded to 0"),
         (clipped_loss, "clipped"),
         (one_maximum_for_all, "of what is your maximum"),
         (lambda s, y: log_of_stable_softmax(s, y).mean(), "a loss of its own"),
         (lambda s, y: -log_of_stable_softmax(s, y), "the sign"),
-        (lambda s, y: softmax(s)[np.arange(len(s)), y], "probabilities"),
+        (lambda s, y: softmax(s)[np.arange(len(s)), y], "before any log"),
     ],
     "mine_batch": [
         (lambda losses, p, r: two_sorts(losses, p, r, hide=False), "a positive was mined"),
@@ -85,6 +94,7 @@ WRONG = {
         (last_slice, "-0"),
         (lambda losses, p, r: two_sorts(losses, p, r, cap=False), "positives were taken instead"),
         (at_the_cut, "reaches the cut"),
+        (any_of_the_ties, "the first ones win"),
         (lambda losses, p, r: at_the_cut(losses, p, r, strict=True), "above* the cut"),
         (lambda losses, p, r: two_sorts(losses, p, 3), "built in"),
         (lambda losses, p, r: two_sorts(losses, p, r).astype(np.uint8), "dtype bool"),
