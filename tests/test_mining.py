@@ -105,3 +105,7 @@ def test_refusals():
         mine_hard_negatives(losses, positives, ratio=-1)
     with pytest.raises(ValueError, match="min_negatives: expected a number of at least 0"):
         mine_hard_negatives(losses, positives, min_negatives=-1)
+    with pytest.raises(ValueError, match="positives: expected dtype bool, got 'uint8'"):
+        mine_hard_negatives(losses, positives.astype(np.uint8))  # ~1 is 254, which is true
+    with pytest.raises(ValueError, match="candidates: expected dtype bool, got 'int64'"):
+        mine_hard_negatives(losses, positives, candidates=positives.astype(np.int64))

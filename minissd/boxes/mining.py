@@ -6,6 +6,8 @@ so each image keeps only the negatives that the network gets most wrong, a few f
 
 from __future__ import annotations
 
+import numpy as np
+
 from minissd.backend import Array, array_module
 from minissd.errors import check, check_shape
 
@@ -34,22 +36,28 @@ def mine_hard_negatives(
         Shape (N, K), bool, True for the chosen negatives.
 
     Raises:
-        ValueError: Shapes do not fit, or a number is negative.
+        ValueError: Shapes do not fit, a mask is not of bools, or a number is negative.
 
     Source: section 2.2 of the paper, "Hard negative mining".
     """
     check_shape(losses, ("N", "K"), "losses")
-    check_shape(positives, losses.shape, "positives")
+    _check_mask(positives, losses.shape, "positives")
     check(ratio >= 0, "ratio", "a number of at least 0", ratio)
     check(min_negatives >= 0, "min_negatives", "a number of at least 0", min_negatives)
     xp = array_module(losses, positives)
     negatives = ~positives
     if candidates is not None:
-        check_shape(candidates, losses.shape, "candidates")
+        _check_mask(candidates, losses.shape, "candidates")
         negatives = negatives & candidates
     wanted = xp.maximum((ratio * positives.sum(axis=1)).astype(xp.int64), min_negatives)
     count = xp.minimum(wanted, negatives.sum(axis=1))[:, None]  # (N, 1)
     return _largest(xp.where(negatives, losses, -xp.inf), count)
+
+
+def _check_mask(mask: Array, shape: tuple[int, ...], name: str) -> None:
+    """Refuse also whole numbers: `~` turns 1 into 254 or -2, which count as true, and positives would be mined."""
+    check_shape(mask, shape, name)
+    check(mask.dtype == np.bool_, name, "dtype bool", str(mask.dtype))
 
 
 def _largest(values: Array, count: Array) -> Array:
