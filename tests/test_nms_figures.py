@@ -26,12 +26,14 @@ def kinds(*names: str) -> list[str]:
 def test_a_frame_of_the_film_holds_what_is_kept_silenced_and_open():
     film = [(1, np.array([2])), (0, np.array([], int))]
     figure = figures.film_strip_figure(picture(), BOXES, SCORES, film)
-    start, first, second = figure.axes
+    start, first, second, end = figure.axes
     assert colors(start) == kinds("box", "box", "box")
     assert colors(first) == kinds("detection", "silenced", "box")
     assert colors(second) == kinds("detection", "detection")
     assert texts(first) == ["0.80"]
     assert texts(second) == ["0.90"]
+    assert colors(end) == kinds("detection", "detection")
+    assert end.get_title() == "end: 2 kept"
     assert second.get_title() == "round 2: keep 1, silence 0, 0 left"
     assert "silenced by a better box" in legend_words(figure)
 

@@ -36,5 +36,5 @@ def test_there_are_outputs_of_every_picture(stored):
 def test_the_chapter_draws_the_pictures_that_the_network_saw():
     (chapter,) = (each for each in CHAPTERS if each.number == 11)
     code = "\n".join(cell["source"] for cell in chapter.code)
-    for seed in ch11_outputs.CROWDS.values():
-        assert f"draw_scene(np.random.default_rng({seed}), (300, 300), 7, (0.2, 0.5))" in code
+    for seed, n in ch11_outputs.CROWDS.values():
+        assert f"draw_scene(np.random.default_rng({seed}), (300, 300), {n}, (0.2, 0.5))" in code

@@ -33,15 +33,15 @@ from minissd.training.config import TrainConfig  # noqa: E402
 from minissd.training.run import TrainingRun  # noqa: E402
 
 EPOCHS = 10
-CROWDS = {"crowd": 397, "mixed": 199}  # the seeds of the pictures beside the scene
+CROWDS = {"crowd": (397, 7), "mixed": (3404, 3)}  # seed and number of objects
 
 
 def pictures() -> dict[str, Sample]:
     """Return the scene and the crowded pictures, 300 pixels a side."""
     drawn = {"scene": scene()}
-    for name, seed in CROWDS.items():
+    for name, (seed, n_objects) in CROWDS.items():
         rng = np.random.default_rng(seed)
-        drawn[name] = draw_scene(rng, size=(300, 300), n_objects=7, scale=(0.2, 0.5))
+        drawn[name] = draw_scene(rng, size=(300, 300), n_objects=n_objects, scale=(0.2, 0.5))
     return drawn
 
 

@@ -62,7 +62,18 @@ def twins_figure(
         both = np.concatenate([object_box[None], boxes])
         draw_boxes(axes, image, both, None, ["object"] + [name] * len(boxes))
         title(axes, words.format(len(boxes)))
+        _zoom(axes, np.concatenate([object_box[None], taught, answering]), image.shape[:2])
     return figure
+
+
+def _zoom(axes: Axes, boxes: np.ndarray, size: tuple[int, int]) -> None:
+    """Show only a square around some boxes, with a margin, shifted so that it lies in the picture."""
+    height, width = size
+    pixels = boxes * [width, height, width, height]
+    low, high = pixels[:, :2].min(axis=0), pixels[:, 2:].max(axis=0)
+    side = min(1.15 * (high - low).max(), width, height)
+    left, top = np.clip((low + high - side) / 2, 0, np.array([width, height]) - side)
+    axes.set(xlim=(left, left + side), ylim=(top + side, top))
 
 
 def film_strip_figure(
@@ -72,7 +83,7 @@ def film_strip_figure(
     rounds: Sequence[tuple[int, Sequence[int]]],
     columns: int = 3,
 ) -> Figure:
-    """Show greedy suppression as a film: all boxes, then one frame a round.
+    """Show greedy suppression as a film: all boxes, one frame a round, and what is kept in the end.
 
     A frame holds what is kept so far, what this round silences, and what is still open; what was silenced before is
     gone.
@@ -85,11 +96,11 @@ def film_strip_figure(
         columns: Frames side by side.
     """
     marks = ["box", "detection", "silenced"]
-    figure, frames = image_grid([image] * (len(rounds) + 1), columns, marks)
+    figure, frames = image_grid([image] * (len(rounds) + 2), columns, marks)
     draw_boxes(frames[0], image, boxes, None, "box")
     title(frames[0], f"start: {len(boxes)} boxes")
     open_rows, kept = set(range(len(boxes))), []
-    for number, (axes, (best, silenced)) in enumerate(zip(frames[1:], rounds), 1):
+    for number, (axes, (best, silenced)) in enumerate(zip(frames[1:-1], rounds), 1):
         kept.append(best)
         open_rows -= {best, *silenced}
         rows = [*kept[::-1], *silenced, *sorted(open_rows)]
@@ -97,6 +108,8 @@ def film_strip_figure(
         texts = [f"{scores[best]:.2f}"] + [None] * (len(rows) - 1)
         draw_boxes(axes, image, boxes[rows], texts, kinds)
         title(axes, f"round {number}: keep 1, silence {len(silenced)}, {len(open_rows)} left")
+    draw_boxes(frames[-1], image, boxes[kept], [f"{scores[row]:.2f}" for row in kept], "detection")
+    title(frames[-1], f"end: {len(kept)} kept")
     return figure
 
 
