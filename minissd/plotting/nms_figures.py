@@ -25,6 +25,8 @@ from minissd.plotting.teaching import (
     title,
 )
 
+MOST_NAMED = 8  # wrong detections in one picture: the names of more would hide it
+
 
 def tangle_figure(
     image: np.ndarray, boxes: np.ndarray, found: Detections, names: Sequence[str]
@@ -218,7 +220,9 @@ def draw_judged(
     """Draw detections, right and wrong, over the objects; return how many are right, objects lost, and wrong."""
     verdict, lost = judged(sample, found)
     marks = ["right" if value == RIGHT else "wrong" for value in verdict]
-    texts = _names(found, names)
+    texts: list[str | None] = list(_names(found, names))
+    if marks.count("wrong") > MOST_NAMED:
+        texts = [text if name == "right" else None for text, name in zip(texts, marks)]
     order = np.argsort(verdict != RIGHT, kind="stable")
     boxes = np.concatenate([sample.boxes, np.asarray(found.boxes)[order]])
     draw_boxes(
@@ -283,7 +287,15 @@ def crowd_figure(
     )
     curve_axes(curves, "NMS threshold (IoU)", "boxes")
     curves.set(xlim=(0, 1), ylim=(0, 2.2 * len(sample.labels)))
-    curves.legend(fontsize=SMALL + 0.5, frameon=False, loc="center left", bbox_to_anchor=(0, 0.8))
+    curves.legend(
+        fontsize=SMALL + 0.5,
+        frameon=False,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=2,
+        borderpad=0,
+        columnspacing=1.2,
+    )
     return figure
 
 

@@ -72,6 +72,24 @@ def other(**change):
     return lambda *given: steps(*given, **change)
 
 
+def top_k_after(boxes, table, floor, threshold, top_k, most):
+    answers = steps(boxes, table, floor, threshold, None, 1000)
+    of = {label: [one for one in answers if one[1] == label] for _, label, _ in answers}
+    return [one for one in answers if one in of[one[1]][:top_k]][:most]
+
+
+def order_of_triples(*given):
+    return [(label, score, row) for score, label, row in steps(*given)]
+
+
+def boxes_in_triples(boxes, *given):
+    return [(score, label, boxes[row]) for score, label, row in steps(boxes, *given)]
+
+
+def not_empty(boxes, scores, threshold):
+    return asking(boxes, scores, threshold) if len(boxes) else [scores.argmax()]
+
+
 def without_top_k(boxes, table, floor, threshold, top_k, most):
     return steps(boxes, table, floor, threshold, None, most)
 
@@ -87,6 +105,9 @@ WRONG = {
         (wrong(limit=0.45), "built in"),
         (wrong(order=lambda s: np.argsort(s, kind="stable")[::-1]), "earlier row"),
         (mask, "True or False"),
+        (not_empty, "empty answer"),
+        (lambda b, s, t: s[asking(b, s, t)], "look like scores"),
+        (lambda b, s, t: [b[row] for row in asking(b, s, t)], "not of boxes"),
     ],
     "three_rows": [
         ([[0], [0, 3], [1, 3]], "Can it silence"),
@@ -95,6 +116,7 @@ WRONG = {
         ([[0, 2, 4], [0, 3], [0, 2, 4]], "from left to right"),
         ([[0, 2, 4], [0, 3], [1, 3, 4]], "neighbours"),
         ([[1, 3, 5], [1, 4], [2, 4]], "counted from 0"),
+        ([0, 3, 1], "a list of its own"),
     ],
     "last_step": [
         (other(first=0), "background came back"),
@@ -106,6 +128,9 @@ WRONG = {
         (other(silence=False), "both came back"),
         (other(sort=False), "best first"),
         (without_top_k, "may enter"),
+        (top_k_after, "that enter `nms`"),
+        (order_of_triples, "in this order"),
+        (boxes_in_triples, "not the box itself"),
         (other(cut="each"), "over all classes together"),
         (other(cut="early"), "sort before you cut"),
     ],
