@@ -34,6 +34,7 @@ MARKS: dict[str, Mark] = {
     "positive": Mark("#0072B2", SOLID, "positive default box"),
     "negative": Mark("#CC79A7", SOLID, "mined negative"),
     "detection": Mark("#56B4E9", SOLID, "detection"),
+    "silenced": Mark("#000000", DOTTED, "silenced by a better box"),
     "right": Mark("#009E73", SOLID, "right detection"),
     "wrong": Mark("#D55E00", DASH_DOT, "wrong detection"),
 }
