@@ -32,6 +32,7 @@ MARKS: dict[str, Mark] = {
     "box": Mark("#E69F00", SOLID, "a box, not yet judged"),
     "ignored": Mark("#BBBBBB", DOTTED, "difficult: ignored"),
     "positive": Mark("#0072B2", SOLID, "positive default box"),
+    "forced": Mark("#882255", SOLID, "positive, so that no object goes without"),
     "negative": Mark("#CC79A7", SOLID, "mined negative"),
     "detection": Mark("#56B4E9", SOLID, "detection"),
     "silenced": Mark("#000000", DOTTED, "silenced by a better box"),
