@@ -71,8 +71,8 @@ def test_detections_and_objects_are_all_drawn():
     view = {"boxes": [[0.1, 0.1, 0.5, 0.5]], "labels": [2], "scores": [0.75]}
     figure = figures.steps_figure(PICTURE, BOX, view, ["star", "ring"], RUN["class_loss"], 2)
     assert "ring 0.75" in [text.get_text() for text in figure.axes[0].texts]
-    looks = [("before", np.zeros((0, 4)), []), ("after", BOX, ["star"])]
-    figure = figures.overfit_figure(PICTURE, BOX, looks, [3.0, 1.0])
+    looks = [("before", PICTURE, BOX, BOX[:0], []), ("after", PICTURE, BOX, BOX, ["star"])]
+    figure = figures.overfit_figure(looks, [3.0, 1.0])
     assert "star" in [text.get_text() for text in figure.axes[1].texts]
     figure = figures.log_figure(RUN, {"level": 4.0}, window=1)
     assert len(figure.axes) == 4

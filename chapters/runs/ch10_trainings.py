@@ -107,6 +107,16 @@ UNNAMED = {  # for the exercise
     "rate_too_low": Fault(settings={"lr": CONFIG.lr / 100}),
     "offsets_with_wrong_sign": Fault(model=climb),
 }
+LETTERS = {  # under which the chapter shows them, so that its code does not give the answers away
+    "A": "boxes_in_pixels",
+    "B": "annotations_of_the_next_picture",
+    "C": "sound",
+    "D": "labels_from_zero",
+    "E": "rate_too_high",
+    "P": "offsets_with_wrong_sign",
+    "Q": "rate_too_low",
+    "R": "gradients_not_zeroed",
+}
 
 
 class Pictures(Sequence):
@@ -255,7 +265,7 @@ def main() -> None:
     model = CONFIG.build(len(SHAPE_CLASSES), np.random.default_rng(0))
     layers = [n for n, p in model.parameters().items() if p.value.ndim == 4]
     content = {"settings": json.loads(CONFIG.to_json()), "pictures": N_TRAIN, "layers": layers}
-    content |= {"sweep": sweep(samples), "runs": runs}
+    content |= {"letters": LETTERS, "sweep": sweep(samples), "runs": runs}
     FILE.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
 
 

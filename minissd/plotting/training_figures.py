@@ -48,28 +48,27 @@ def running_median(values: Sequence[float | None], window: int) -> np.ndarray:
     return np.array([np.median(known[max(0, i + 1 - window) : i + 1]) for i in range(len(known))])
 
 
-def overfit_figure(
-    image: np.ndarray, objects: np.ndarray, looks: Sequence[tuple], losses: Sequence[float]
-) -> Figure:
-    """Show what a network finds in the one picture it is trained on, before and after, and its loss.
+def overfit_figure(looks: Sequence[tuple], losses: Sequence[float]) -> Figure:
+    """Show what a network finds, before and after it was trained on one picture, and its loss.
 
     Args:
-        image: Shape (H, W, 3), uint8.
-        objects: Shape (M, 4), corners.
-        looks: Two triples: the title, detected boxes (N, 4), and a text for each.
+        looks: One tuple a panel: its title, the picture (H, W, 3) uint8, objects (M, 4), detected boxes (N, 4), and a
+            text for each of these.
         losses: The loss of every step.
     """
-    figure, panels = row_of_panels([2.35, 2.35, 2.1], 2.35, ("object", "detection"), foot=0.42)
-    for axes, (words, boxes, texts) in zip(panels, looks):
+    widths = [1.85] * len(looks) + [1.6]
+    figure, panels = row_of_panels(widths, 1.85, ("object", "detection"), gap=0.15, foot=0.42)
+    for axes, (words, image, objects, boxes, texts) in zip(panels, looks):
         every = np.concatenate([np.reshape(boxes, (-1, 4)), objects])
         marks = ["detection"] * len(boxes) + ["object"] * len(objects)
         draw_boxes(axes, image, every, [*texts, *[None] * len(objects)], marks)
         title(axes, words)
-    place = panels[2].get_position()
-    panels[2].set_position((place.x0 + 0.03, place.y0 + 0.02, place.width - 0.03, place.height))
-    curve_axes(panels[2], "step", "")
-    panels[2].semilogy(np.arange(1, len(losses) + 1), losses, color=CURVES[0], linewidth=1.5)
-    title(panels[2], "loss")
+    axes = panels[-1]
+    place = axes.get_position()
+    axes.set_position((place.x0 + 0.05, place.y0 + 0.02, place.width - 0.05, place.height - 0.02))
+    curve_axes(axes, "step", "")
+    axes.semilogy(np.arange(1, len(losses) + 1), losses, color=CURVES[0], linewidth=1.5)
+    title(axes, "loss")
     return figure
 
 
