@@ -160,7 +160,7 @@ def upstream_figure(errors: Mapping[str, tuple[float, float]], tolerance: float)
         errors: For each name the relative error with ones, and with random numbers.
         tolerance: Errors above it fail.
     """
-    figure, (axes,) = row_of_panels([4.6], 0.55 * len(errors), left=2.5, foot=0.8)
+    figure, (axes,) = row_of_panels([4.6], 0.55 * len(errors), left=2.5, foot=0.48)
     places = np.arange(len(errors))[::-1]
     least = 1e-13
     for column, (words, shift) in enumerate((("ones upstream", 0.19), ("random upstream", -0.19))):
@@ -174,13 +174,7 @@ def upstream_figure(errors: Mapping[str, tuple[float, float]], tolerance: float)
     curve_axes(axes, "largest relative error", "")
     axes.grid(visible=False)
     axes.set_yticks(places, list(errors), fontsize=NORMAL)
-    axes.legend(
-        frameon=False,
-        fontsize=SMALL + 0.5,
-        ncols=2,
-        loc="upper center",
-        bbox_to_anchor=(0.3, -0.32),
-    )
+    axes.legend(frameon=False, fontsize=SMALL + 0.5, loc="upper right")
     return figure
 
 
