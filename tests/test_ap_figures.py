@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 from plotting_cases import NAMES, A, B, C, found, legend_words, picture
 
-from minissd.evaluation import Truth
+from minissd.evaluation import Truth, analyse_errors
 from minissd.plotting import ap_figures, found_figures
 from minissd.plotting.style import ERROR_AREAS, mark
 
@@ -41,13 +41,14 @@ def test_the_strip_has_precision_and_recall_after_each_detection():
 
 
 def test_the_eleven_readings_are_those_of_the_envelope():
-    left, right = ap_figures.two_areas_figure(RECALL, PRECISION, ["one", "two"]).axes
+    left, right = ap_figures.two_areas_figure(RECALL, PRECISION).axes
     x, y = points(left, "eleven readings")
     assert np.allclose(x, np.arange(11) / 10)
     assert np.allclose(y, [1, 1, 1, 2 / 3, 2 / 3, 2 / 3, 0, 0, 0, 0, 0])
     corners = right.collections[0].get_paths()[0].vertices
     assert corners[:, 0].max() == RECALL[-1]
-    assert [left.get_title(), right.get_title()] == ["one", "two"]
+    assert left.get_title() == f"11-point: {5 / 11:.3f}"
+    assert right.get_title() == f"all-point: {(1 + 2 / 3) / 4:.3f}"
 
 
 def test_every_setting_has_its_dot():
@@ -66,21 +67,30 @@ def test_the_floor_cuts_the_curve(floor, kept):
     assert measure.get_title() == f"mAP {0.8 * (1 - floor):.3f}"
 
 
-def test_the_bars_are_shares_of_the_kinds():
-    figure = ap_figures.error_bars_figure(np.array([[3, 1], [1, 1]]), ["Cor", "BG"], ["a", "b"])
-    heights = [[bar.get_height() for bar in group] for group in figure.axes[0].containers]
-    assert heights == [[0.75, 0.5], [0.25, 0.5]]
-    assert legend_words(figure)[0] == f"BG: {ERROR_AREAS['BG'].words}"
-
-
-def test_mistakes_are_drawn_over_the_objects():
+def test_the_bars_are_shares_of_the_kinds_in_one_list_of_all_classes():
     truth = Truth(np.array([A, B]), np.array([1, 2]))
-    figure = found_figures.mistakes_figure(
-        [picture()], [truth], np.array([C]), ["dog 0.90"], ["far off"], NAMES
-    )
-    words = [each.get_text() for each in figure.axes[0].texts]
-    assert sorted(words) == ["cat", "dog", "dog 0.90"]
-    assert figure.axes[0].get_title() == "far off"
+    answers = found(A, C, B, A, labels=[1, 1, 2, 2], scores=[0.9, 0.8, 0.7, 0.6])
+    analysis = analyse_errors([answers], [truth], NAMES, similar={})  # Cor, BG, Cor, Oth
+    figure = ap_figures.error_bars_figure(analysis, [0, 1, 4])
+    heights = [[bar.get_height() for bar in group] for group in figure.axes[0].containers]
+    assert np.allclose(heights, [[1, 1 / 3], [0, 0], [0, 0], [0, 1 / 3], [0, 1 / 3]])
+    assert legend_words(figure)[0] == f"BG: {ERROR_AREAS['BG'].words}"
+    with pytest.raises(ValueError, match="edges"):
+        ap_figures.error_bars_figure(analysis, [0, 5])
+
+
+def test_the_most_confident_mistakes_come_first():
+    truths = [Truth(np.array([A]), np.array([1]))] * 3
+    answers = [
+        found(A, C, scores=[0.9, 0.5]),
+        found(A, labels=[2], scores=[0.8]),
+        found(A, scores=[0.99]),
+    ]
+    axes = found_figures.mistakes_figure([picture()] * 3, truths, answers, NAMES).axes
+    assert [each.get_title() for each in axes] == ["IoU 1.00 with a cat", "no object is there"]
+    assert sorted(each.get_text() for each in axes[0].texts) == ["cat", "dog 0.80"]
+    with pytest.raises(ValueError, match="wrong detection"):
+        found_figures.mistakes_figure([picture()], truths[:1], answers[2:], NAMES)
 
 
 def test_photos_show_what_reaches_the_least_score():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from minissd.errors import check, check_shape
-from minissd.evaluation.average_precision import RECALL_POINTS, envelope
+from minissd.evaluation.average_precision import (
+    METHODS,
+    RECALL_POINTS,
+    average_precision,
+    envelope,
+)
+from minissd.evaluation.error_results import KINDS, ErrorAnalysis
 from minissd.plotting.grid import new_figure
 from minissd.plotting.style import (
     CURVE_DASHES,
@@ -98,24 +105,22 @@ def strip_figure(right: np.ndarray, n_objects: int) -> Figure:
     return figure
 
 
-def two_areas_figure(recall: np.ndarray, precision: np.ndarray, words: Sequence[str]) -> Figure:
+def two_areas_figure(recall: np.ndarray, precision: np.ndarray) -> Figure:
     """Show one precision-recall curve twice: read at eleven points, and with the whole area under its envelope.
 
     Args:
         recall: Shape (D,), float, after each detection: never falling.
         precision: Shape (D,), float.
-        words: What stands above each of the two panels.
     """
-    check(len(words) == 2, "words", "two titles", len(words))
     figure, panels = row_of_panels([3.35, 3.35], 2.7, left=0.55, gap=0.55, foot=0.45)
     top = envelope(recall, precision, RECALL_POINTS)
     steps = np.append(0, recall)
     heights = envelope(recall, precision, recall)
-    for axes, above in zip(panels, words):
+    for axes, method in zip(panels, METHODS):
         axes.plot(recall, precision, color=CURVES[0], linewidth=1.0, label="the curve")
         curve_axes(axes, "recall", "precision")
         axes.set(xlim=(-0.03, 1.03), ylim=(0, 1.05))
-        title(axes, above)
+        title(axes, f"{method}: {average_precision(recall, precision, method):.3f}")
     points, whole = panels
     points.vlines(RECALL_POINTS, 0, top, color=MEASURE, linewidth=1.2)
     points.plot(RECALL_POINTS, top, "o", color=MEASURE, markersize=5, label="eleven readings")
@@ -199,21 +204,26 @@ def floor_figure(
     return figure
 
 
-def error_bars_figure(counts: np.ndarray, kinds: Sequence[str], columns: Sequence[str]) -> Figure:
-    """Show how many detections are of each kind, stacked, a bar for each slice of the ranking.
+def error_bars_figure(analysis: ErrorAnalysis, edges: Sequence[int]) -> Figure:
+    """Show of which kinds the detections of all classes are, in one ranked list cut into slices: a bar for each.
 
     Args:
-        counts: Shape (S, K), int, by slice and kind.
-        kinds: Name of each kind, a key of `style.ERROR_AREAS`.
-        columns: Name of each slice.
+        analysis: From `minissd.evaluation.analyse_errors`.
+        edges: Rising ranks at which the list is cut, 0 first; at most as many as there are detections.
     """
-    counts = np.asarray(counts, float)
-    check_shape(counts, (len(columns), len(kinds)), "counts")
+    classes = analysis.per_class.values()
+    scores = np.concatenate([each.scores for each in classes])
+    kinds = np.concatenate([each.kinds for each in classes])[np.argsort(-scores, kind="stable")]
+    slices = list(pairwise(edges))
+    fits = all(0 <= low < high <= len(kinds) for low, high in slices)
+    check(fits, "edges", f"rising ranks, at most {len(kinds)}", list(edges))
+    columns = [f"{low + 1}–{high}" for low, high in slices]
+    counts = [np.bincount(kinds[low:high], minlength=len(KINDS)) for low, high in slices]
+    shares = np.array(counts) / np.diff(edges)[:, None]
     figure = new_figure(3.0)
     axes = figure.add_axes((0.09, 0.16, 0.6, 0.76))
-    shares = counts / counts.sum(axis=1, keepdims=True)
     base = np.zeros(len(columns))
-    for kind, share in zip(kinds, shares.T):
+    for kind, share in zip(KINDS, shares.T):
         area = ERROR_AREAS[kind]
         axes.bar(
             columns,
