@@ -104,6 +104,10 @@ def check_patch_passes(answer: Callable[..., bool]) -> str:
         ask([0.6, 0.05], [False, False], 0.5),
         "no centre lies in this patch, so no object would be left in it.",
     )
+    hint_if(
+        not ask([0.6, 0.1], [False, True], 0.5),
+        "one object reaches the minimum and another one stays. Must they be the same?",
+    )
     hint_if(ask([0.4, 0.4], [True, True], 0.5), "0.4 and 0.4 passed a minimum of 0.5.")
     hint_if(not ask([0.5, 0.1], [True, False], 0.5), "exactly the minimum: does it reach it?")
     hint_if(

@@ -51,6 +51,7 @@ WRONG = {
     "patch_passes": [
         (lambda o, i, least: bool((o >= least).all() and i.any()), "*every* object"),
         (lambda o, i, least: bool(o.max() >= least), "no centre"),
+        (lambda o, i, least: bool(((o >= least) & i).any()), "be the same"),
         (lambda o, i, least: bool(i.any()), "0.4 and 0.4"),
         (lambda o, i, least: bool(o.max() > least and i.any()), "exactly the minimum"),
         (lambda o, i, least: bool(o.max() >= 0.5 and i.any()), "any patch"),
