@@ -24,6 +24,12 @@ from minissd.nn import Conv2d
 from minissd.nn.optim import SGD
 
 Seconds = list[float]  # one entry a round
+WAYS = {
+    "forward": "forward",
+    "forward_with": "forward",
+    "backward": "backward",
+    "backward_with": "backward",
+}  # methods of a layer, and where their seconds are noted
 
 
 @dataclass
@@ -33,8 +39,8 @@ class LayerTime:
     Attributes:
         row: The layer as `trace` sees it: name, output, multiplications.
         algorithm: Which convolution it took; "" for other layers.
-        forward: Seconds of each round.
-        backward: Seconds of each round; empty where only the way forward was timed.
+        forward: Seconds of each round; empty where the layer before has done this one's work too (`Layer.joins`).
+        backward: Seconds of each round; empty for that reason, or where only the way forward was timed.
     """
 
     row: Row
@@ -126,10 +132,9 @@ def profile(model: SSD, images: int = 1, rounds: int = 5, training: bool = False
         model.train(was_training)
         model.zero_grad()
         model.load_state(kept)  # batch normalisation has seen noise
-    for seconds in [whole, *parts.values(), *(t.forward for t in layers)]:
-        del seconds[0]  # the round that does not count
-    for layer in layers:
-        del layer.backward[:1]
+    ways = [way for layer in layers for way in (layer.forward, layer.backward)]
+    for seconds in [whole, *parts.values(), *ways]:
+        del seconds[:1]  # the round that does not count
     return Profile(images, training, layers, parts, whole)
 
 
@@ -216,25 +221,29 @@ def _watched(model: SSD, wait: Callable[[], None]) -> Iterator[tuple[list[LayerT
     passed = [0.0]
     for entry in layers:
         layer = entry.row.layer
-        layer.forward = _timed(layer.forward, entry, entry.forward, passed, wait)
-        layer.backward = _timed(layer.backward, entry, entry.backward, passed, wait)
+        for name, seconds in WAYS.items():
+            way = _timed(getattr(layer, name), entry, getattr(entry, seconds), passed, wait)
+            setattr(layer, name, way)
     try:
         yield layers, passed
     finally:
         for entry in layers:
-            del entry.row.layer.forward, entry.row.layer.backward  # those of the class show again
+            for name in WAYS:
+                delattr(entry.row.layer, name)  # that of the class shows again
 
 
 def _timed(
     way: Callable, entry: LayerTime, seconds: Seconds, passed: Seconds, wait: Callable[[], None]
 ) -> Callable:
-    def run(x: object) -> object:
-        begun = time.perf_counter()
-        y = way(x)
+    def run(x: object, *after: object) -> object:
+        begun, before = time.perf_counter(), passed[0]
+        n_before = len(seconds)
+        y = way(x, *after)
         wait()
         spent = time.perf_counter() - begun
-        seconds.append(spent)
-        passed[0] += spent
+        own = spent - (passed[0] - before)  # two ways of one layer may call each other
+        seconds[n_before:] = [own + sum(seconds[n_before:])]
+        passed[0] = before + spent
         if isinstance(entry.row.layer, Conv2d) and not entry.algorithm:
             entry.algorithm = entry.row.layer.algorithm_for(x).__name__.rpartition(".")[2]
         return y

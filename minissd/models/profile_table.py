@@ -11,7 +11,10 @@ NOTE = """\
 ms        median milliseconds of a round of {images}: the way forward{back}
 GFLOP/s   billions of multiplications and additions a second that the *definition* of the layer asks for; Winograd's
           algorithm needs fewer, so that it can pass what the processor can do
+joined    done by the layer before, while a block of its output is in the cache, and counted there
 share     of the whole round; layers and parts sum to it, up to the noise of medians"""
+
+JOINED = "joined"
 
 
 def profile_table(profile: Profile, top: int | None = None) -> str:
@@ -80,8 +83,8 @@ def _layer_row(layer: LayerTime, profile: Profile) -> tuple[str, ...]:
         layer.row.name,
         describe(layer.row.layer),
         layer.algorithm,
-        f"{1e3 * forward:,.2f}",
-        f"{1e3 * backward:,.2f}",
+        f"{1e3 * forward:,.2f}" if layer.forward else JOINED,
+        f"{1e3 * backward:,.2f}" if layer.backward else JOINED,
         f"{1e3 * (forward + backward):,.2f}",
         rate,
         f"{(forward + backward) / profile.seconds:.1%}".replace("%", " %"),

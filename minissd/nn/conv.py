@@ -9,6 +9,7 @@ import numpy as np
 from minissd.backend import Array, array_module
 from minissd.errors import check, check_positive_int
 from minissd.nn import init
+from minissd.nn.activation import Rectifier
 from minissd.nn.convolution import choice, winograd
 from minissd.nn.convolution.im2col import ConvShape
 from minissd.nn.convolution.kept import KeptKernels
@@ -106,6 +107,17 @@ class Conv2d(Layer):
         Raises:
             ValueError: The input has other channels than the layer, or is smaller than the kernel.
         """
+        return self._convolve(x)
+
+    def joins(self, after: Layer) -> bool:
+        """Say whether an activation can be applied where the output is written."""
+        return isinstance(after, Rectifier)
+
+    def forward_with(self, x: Array, after: Layer) -> Array:
+        """Do the same as `after.forward(self.forward(x))` in one pass over the output."""
+        return after.keep(self._convolve(x, after.ceiling))
+
+    def _convolve(self, x: Array, ceiling: float | None = None) -> Array:
         self._check_input(x)
         self._x = x
         algorithm, w = self.algorithm_for(x), self.weight.value
@@ -113,8 +125,8 @@ class Conv2d(Layer):
         if self.training:
             self._kept.drop()
         elif algorithm is winograd:
-            return winograd.forward(x, w, self.shape, bias, self._kept.of(w))
-        return algorithm.forward(x, w, self.shape, bias)
+            return winograd.forward(x, w, self.shape, bias, ceiling, self._kept.of(w))
+        return algorithm.forward(x, w, self.shape, bias, ceiling)
 
     def backward(self, dy: Array) -> Array | None:
         """Add dw = cols.T @ dy and db = sum of dy; return dx = the adjoint walk of dy @ w.T."""

@@ -60,6 +60,18 @@ class Layer:
         """Return the gradient with respect to the input of the last `forward`; add those of the parameters."""
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
+    def joins(self, after: Layer) -> bool:
+        """Say whether this layer and the one after it can be done in one pass over memory: by the two methods below."""
+        return False
+
+    def forward_with(self, x: Array, after: Layer) -> Array:
+        """Compute the output of both layers; afterwards each is ready for its `backward`."""
+        return after.forward(self.forward(x))
+
+    def backward_with(self, dy: Array, after: Layer) -> Array:
+        """Do the way back of both layers."""
+        return self.backward(after.backward(dy))
+
     def __call__(self, x: Array) -> Array:
         """Do the same as `forward`."""
         return self.forward(x)
@@ -167,16 +179,26 @@ class Sequential(Layer):
         self.steps = list(layers)
 
     def forward(self, x: Array) -> Array:
-        """Pass `x` through all layers."""
-        for layer in self.steps:
-            x = layer.forward(x)
+        """Pass `x` through all layers; two that join, in one step."""
+        for layer, after in self._pairs():
+            x = layer.forward(x) if after is None else layer.forward_with(x, after)
         return x
 
     def backward(self, dy: Array) -> Array:
-        """Pass the gradient back through all layers."""
-        for layer in reversed(self.steps):
-            dy = layer.backward(dy)
+        """Pass the gradient back through all layers, in the same steps."""
+        for layer, after in reversed(self._pairs()):
+            dy = layer.backward(dy) if after is None else layer.backward_with(dy, after)
         return dy
+
+    def _pairs(self) -> list[tuple[Layer, Layer | None]]:
+        """Return the layers in order, each with the one it is joined by, or None."""
+        pairs: list[tuple[Layer, Layer | None]] = []
+        for layer in self.steps:
+            if pairs and pairs[-1][1] is None and pairs[-1][0].joins(layer):
+                pairs[-1] = (pairs[-1][0], layer)
+            else:
+                pairs.append((layer, None))
+        return pairs
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         """Yield the layers under their position: "0", "1", ..."""

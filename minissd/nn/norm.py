@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from minissd.backend import Array, array_module
 from minissd.errors import check, check_positive_int
+from minissd.nn.activation import Rectifier
 from minissd.nn.layer import Layer, Parameter
 from minissd.parallel import over_batch
 
@@ -48,6 +51,18 @@ class BatchNorm2d(Layer):
 
     def forward(self, x: Array) -> Array:
         """Normalise (N, H, W, C) channel by channel."""
+        return self._normalise(x, None)
+
+    def joins(self, after: Layer) -> bool:
+        """Say whether an activation can be applied where the output is written, and where the gradient is read."""
+        return isinstance(after, Rectifier)
+
+    def forward_with(self, x: Array, after: Layer) -> Array:
+        """Do the same as `after.forward(self.forward(x))` in one pass over the output."""
+        return after.keep(self._normalise(x, after.ceiling))
+
+    def _normalise(self, x: Array, ceiling: float | None) -> Array:
+        """Normalise, and limit to [0, ceiling] if there is one."""
         check(x.shape[-1] == self.channels, "x", f"{self.channels} channels", tuple(x.shape))
         xp = array_module(x)
         if self.training:
@@ -65,6 +80,8 @@ class BatchNorm2d(Layer):
             y_rows = _rows(y[block])
             xp.multiply(_rows(x[block]), slopes, out=y_rows)
             y_rows += shifts
+            if ceiling is not None:
+                xp.clip(y_rows, 0, ceiling, out=y_rows)
 
         over_batch(scale_and_shift, x)
         return y
@@ -74,13 +91,25 @@ class BatchNorm2d(Layer):
 
         dx = gamma / std * (dy - mean(dy) - x_hat * mean(dy * x_hat)) with x_hat = (x - mean) / std
         """
+        return self._go_back(dy, lambda block: dy[block])
+
+    def backward_with(self, dy: Array, after: Layer) -> Array:
+        """Do the same as `self.backward(after.backward(dy))` without writing down what lies between."""
+        if not self._used_batch:
+            return self.backward(after.backward(dy))
+        y = after.output
+        return self._go_back(dy, lambda block: dy[block] * after.open_where(y[block]))
+
+    def _go_back(self, dy: Array, gradient_of: Callable[[slice], Array]) -> Array:
+        """Do what `backward` says for an upstream gradient that is made block by block, twice."""
         xp = array_module(dy)
         x, mean, inv_std = self._x, self._mean, self._inv_std
         (means,) = _along_rows(x, mean)
 
         def sums(block: slice) -> tuple[Array, Array]:
-            products = xp.einsum("rc,rc->c", _rows(dy[block]), _rows(x[block]) - means)
-            return _channel_sum(dy[block]), _fold(products, self.channels)
+            upstream = gradient_of(block)
+            products = xp.einsum("rc,rc->c", _rows(upstream), _rows(x[block]) - means)
+            return _channel_sum(upstream), _fold(products, self.channels)
 
         dbeta, dgamma = (sum(parts) for parts in zip(*over_batch(sums, dy)))
         dgamma *= inv_std
@@ -97,7 +126,7 @@ class BatchNorm2d(Layer):
 
         def gradient(block: slice) -> None:
             dx_rows, x_part = _rows(dx[block]), _rows(x[block]) * alongs
-            xp.multiply(_rows(dy[block]), slopes, out=dx_rows)
+            xp.multiply(_rows(gradient_of(block)), slopes, out=dx_rows)
             dx_rows -= x_part
             dx_rows += offsets
 

@@ -33,8 +33,14 @@ def suits(shape: ConvShape) -> bool:
     return shape.groups == 1
 
 
-def forward(x: Array, w: Array, shape: ConvShape, bias: Array | None = None) -> Array:
-    """Convolve (N, H, W, C) with w (kh, kw, C, K) into (N, OH, OW, K); add the bias (K,), if any."""
+def forward(
+    x: Array,
+    w: Array,
+    shape: ConvShape,
+    bias: Array | None = None,
+    ceiling: float | None = None,
+) -> Array:
+    """Convolve (N, H, W, C) with w (kh, kw, C, K) into (N, OH, OW, K); finish them as in `im2col`."""
     k = w.shape[-1]
     y = np.empty((len(x), *shape.output_size(*x.shape[1:3]), k), x.dtype)
     matrix = w.reshape(-1, k)
@@ -42,8 +48,7 @@ def forward(x: Array, w: Array, shape: ConvShape, bias: Array | None = None) -> 
     def convolve(band: Band) -> None:
         target = y[band].reshape(-1, k)  # whole rows of an image, or whole images: a view
         np.matmul(_columns(x, shape, band, y.shape[2]), matrix, out=target)
-        if bias is not None:
-            target += bias
+        im2col.finish(target, bias, ceiling)
 
     run_blocks(convolve, _bands(x, shape, y.shape))
     return y

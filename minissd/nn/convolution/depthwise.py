@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from minissd.backend import Array, array_module
-from minissd.nn.convolution.im2col import ConvShape, pad, unpad
+from minissd.nn.convolution.im2col import ConvShape, finish, pad, unpad
 from minissd.parallel import over_batch
 
 
@@ -24,8 +24,14 @@ def suits(shape: ConvShape, in_channels: int, out_channels: int) -> bool:
     return shape.groups == in_channels == out_channels
 
 
-def forward(x: Array, w: Array, shape: ConvShape, bias: Array | None = None) -> Array:
-    """Convolve (N, H, W, C) with w (kh, kw, 1, C) into (N, OH, OW, C); add the bias (C,), if any."""
+def forward(
+    x: Array,
+    w: Array,
+    shape: ConvShape,
+    bias: Array | None = None,
+    ceiling: float | None = None,
+) -> Array:
+    """Convolve (N, H, W, C) with w (kh, kw, 1, C) into (N, OH, OW, C); finish them as in `im2col`."""
     xp = array_module(x, w)
     out_h, out_w = shape.output_size(x.shape[1], x.shape[2])
     y = xp.empty((len(x), out_h, out_w, x.shape[-1]), x.dtype)
@@ -39,8 +45,7 @@ def forward(x: Array, w: Array, shape: ConvShape, bias: Array | None = None) -> 
         for (_, seen), weight in zip(walk.windows(pad(x[block], shape.padding)), weights):
             xp.multiply(seen, weight, out=share)
             y_rows += share
-        if bias is not None:
-            y[block] += bias
+        finish(y[block], bias, ceiling)
 
     over_batch(convolve, x)
     return y

@@ -103,7 +103,27 @@ def _by_group(y: Array, groups: int) -> Array:
     return y.reshape(-1, groups, y.shape[-1] // groups).transpose(1, 0, 2)
 
 
-def forward(x: Array, w: Array, shape: ConvShape, bias: Array | None = None) -> Array:
+def finish(block: Array, bias: Array | None, ceiling: float | None) -> None:
+    """Add the bias to a block of the output and limit it to [0, ceiling], in place, while it is in the cache.
+
+    Args:
+        block: (..., K).
+        bias: (K,), or None.
+        ceiling: Of the activation that follows: infinity for ReLU, 6 for ReLU6; None where none follows.
+    """
+    if bias is not None:
+        block += bias
+    if ceiling is not None:
+        array_module(block).clip(block, 0, ceiling, out=block)
+
+
+def forward(
+    x: Array,
+    w: Array,
+    shape: ConvShape,
+    bias: Array | None = None,
+    ceiling: float | None = None,
+) -> Array:
     """Convolve.
 
     Args:
@@ -111,6 +131,7 @@ def forward(x: Array, w: Array, shape: ConvShape, bias: Array | None = None) -> 
         w: (kh, kw, C / groups, K).
         shape: The walk of the kernel.
         bias: (K,), added to every output pixel.
+        ceiling: As for `finish`.
 
     Returns:
         (N, OH, OW, K).
@@ -125,8 +146,7 @@ def forward(x: Array, w: Array, shape: ConvShape, bias: Array | None = None) -> 
         cols = columns(pad(x[block], shape.padding), shape, out_h, out_w)
         y_rows = y[block].reshape(-1, shape.groups, k // shape.groups)
         xp.matmul(cols, matrix, out=y_rows.transpose(1, 0, 2))
-        if bias is not None:
-            y[block] += bias
+        finish(y[block], bias, ceiling)
 
     over_batch(convolve, x, _column_bytes(x, shape, out_h, out_w))
     return y

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from minissd.backend import Array
-from minissd.nn.convolution.im2col import ConvShape
+from minissd.nn.convolution.im2col import ConvShape, finish
 from minissd.parallel import LEAST_BLOCKS, run_blocks, runs
 
 BLOCK_ROWS = 512  # pixels of a block
@@ -26,16 +26,22 @@ def suits(shape: ConvShape) -> bool:
     return shape == ConvShape((1, 1), dilation=shape.dilation)
 
 
-def forward(x: Array, w: Array, shape: ConvShape, bias: Array | None = None) -> Array:
-    """Convolve (N, H, W, C) with w (1, 1, C, K) into (N, H, W, K); add the bias (K,), if any."""
-    return _multiply(x, w[0, 0], bias)
+def forward(
+    x: Array,
+    w: Array,
+    shape: ConvShape,
+    bias: Array | None = None,
+    ceiling: float | None = None,
+) -> Array:
+    """Convolve (N, H, W, C) with w (1, 1, C, K) into (N, H, W, K); finish them as in `im2col`."""
+    return _multiply(x, w[0, 0], bias, ceiling)
 
 
 def input_gradient(
     dy: Array, w: Array, shape: ConvShape, input_shape: tuple[int, int, int, int]
 ) -> Array:
     """Return dx (N, H, W, C) for the upstream gradient dy (N, H, W, K)."""
-    return _multiply(dy, w[0, 0].T, None)
+    return _multiply(dy, w[0, 0].T)
 
 
 def weight_gradient(x: Array, dy: Array, shape: ConvShape) -> Array:
@@ -48,8 +54,10 @@ def weight_gradient(x: Array, dy: Array, shape: ConvShape) -> Array:
     return sum(parts[1:], start=parts[0])[None, None]  # always in this order
 
 
-def _multiply(x: Array, matrix: Array, bias: Array | None) -> Array:
-    """Return x @ matrix + bias for a map (N, H, W, C)."""
+def _multiply(
+    x: Array, matrix: Array, bias: Array | None = None, ceiling: float | None = None
+) -> Array:
+    """Return x @ matrix for a map (N, H, W, C), finished."""
     k = matrix.shape[-1]
     rows = x.reshape(-1, x.shape[-1])
     y = np.empty((*x.shape[:-1], k), x.dtype)
@@ -61,8 +69,7 @@ def _multiply(x: Array, matrix: Array, bias: Array | None) -> Array:
         part, filters = job
         target = y_rows[part, filters]
         np.matmul(rows[part], matrix[:, filters], out=target)
-        if bias is not None:
-            target += bias[filters]
+        finish(target, None if bias is None else bias[filters], ceiling)
 
     run_blocks(multiply, list(product(pixels, runs(k, max(LEAST_ROWS, -(-k // shares))))))
     return y

@@ -77,16 +77,22 @@ def gather(x: Array, out: Array, block: Block, padding: tuple[int, int]) -> None
         out[j, :, row_target, target] = x[block.images, row_source, source]
 
 
-def spread(tiles: Array, y: Array, block: Block, bias: Array | None) -> None:
-    """Write outputs, laid out as by `gather`, to their place in y (N, OH, OW, K), and add the bias on the way."""
+def spread(
+    tiles: Array, y: Array, block: Block, bias: Array | None, ceiling: float | None = None
+) -> None:
+    """Write outputs, laid out as by `gather`, to their place in y (N, OH, OW, K); finish them on the way."""
     rows, row_source = inside(tiles.shape[2], STEP * block.rows.start, 1, y.shape[1])
     for j in range(STEP):
         columns, source = inside(tiles.shape[3], STEP * block.columns.start + j, STEP, y.shape[2])
         target = y[block.images, row_source, source, block.filters]
-        if bias is None:
-            target[...] = tiles[j, :, rows, columns]
-        else:
-            np.add(tiles[j, :, rows, columns], bias[block.filters], out=target)
+        values = tiles[j, :, rows, columns]
+        if bias is not None:
+            last = target if ceiling is None else values
+            values = np.add(values, bias[block.filters], out=last)
+        if ceiling is not None:
+            np.clip(values, 0, ceiling, out=target)
+        elif bias is None:
+            target[...] = values
 
 
 def inside(count: int, first: int, step: int, size: int) -> tuple[slice, slice]:

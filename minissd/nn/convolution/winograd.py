@@ -100,7 +100,12 @@ def transform_kernels(w: Array) -> Array:
 
 
 def forward(
-    x: Array, w: Array, shape: ConvShape, bias: Array | None = None, kernels: Array | None = None
+    x: Array,
+    w: Array,
+    shape: ConvShape,
+    bias: Array | None = None,
+    ceiling: float | None = None,
+    kernels: Array | None = None,
 ) -> Array:
     """Convolve.
 
@@ -109,13 +114,14 @@ def forward(
         w: (3, 3, C, K).
         shape: The walk of the kernel: stride 1, one group; the padding a multiple of the dilation.
         bias: (K,), added while a block of the output is in the cache.
+        ceiling: Of the activation that follows, as for `im2col.finish`; applied in the same place.
         kernels: What `transform_kernels` made of `w`, if that is at hand.
 
     Returns:
         (N, OH, OW, K).
     """
     kernels = transform_kernels(w) if kernels is None else kernels
-    return _by_phases(x, kernels, shape, bias)
+    return _by_phases(x, kernels, shape, bias, ceiling)
 
 
 def input_gradient(
@@ -123,19 +129,32 @@ def input_gradient(
 ) -> Array:
     """Return dx (N, H, W, C) for the upstream gradient dy (N, OH, OW, K): a convolution with the turned kernels."""
     kernels = transform_kernels(w[::-1, ::-1].swapaxes(2, 3))  # inputs and outputs exchanged
-    return _by_phases(dy, kernels, turned(shape), None)
+    return _by_phases(dy, kernels, turned(shape))
 
 
-def _by_phases(x: Array, kernels: Array, shape: ConvShape, bias: Array | None) -> Array:
+def _by_phases(
+    x: Array,
+    kernels: Array,
+    shape: ConvShape,
+    bias: Array | None = None,
+    ceiling: float | None = None,
+) -> Array:
     """Convolve with kernels at the points, phase by phase if the walk is dilated."""
     padding = tuple(p // d for p, d in zip(shape.padding, shape.dilation))
     if shape.dilation == (1, 1):
-        return _convolve(x, kernels, padding, bias)
-    y = _convolve(split_phases(x, shape.dilation), kernels, padding, bias)
+        return _convolve(x, kernels, padding, bias, ceiling)
+    y = _convolve(split_phases(x, shape.dilation), kernels, padding, bias, ceiling)
     return join_phases(y, shape.dilation, shape.output_size(*x.shape[1:3]))
 
 
-def _convolve(x: Array, kernels: Array, padding: tuple[int, int], bias: Array | None) -> Array:
+def _convolve(
+    x: Array,
+    kernels: Array,
+    padding: tuple[int, int],
+    bias: Array | None,
+    ceiling: float | None,
+) -> Array:
+    """Convolve an undilated map with kernels at the points, block by block."""
     (n, h, w, c), k = x.shape, kernels.shape[-1]
     y = np.empty((n, h + 2 * padding[0] - 2, w + 2 * padding[1] - 2, k), x.dtype)
     grid = tile_grid(*y.shape[1:3])
@@ -165,7 +184,7 @@ def _convolve(x: Array, kernels: Array, padding: tuple[int, int], bias: Array | 
             )
             np.matmul(back, products.transpose(1, 2, 0, 3), out=halves[column])
         mix_columns(back, halves, tiles)
-        spread(tiles, y, block, bias)
+        spread(tiles, y, block, bias, ceiling)
 
     run_blocks(convolve, cut_into_blocks(n, grid, tiles, k))
     return y
