@@ -53,6 +53,23 @@ def test_only_an_activation_joins(rng):
     assert not ReLU().joins(ReLU())
 
 
+def test_a_subclass_that_goes_its_own_way_is_left_alone(rng):
+    class Doubled(Conv2d):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    class Shifted(ReLU):
+        def forward(self, x):
+            return super().forward(x - 1)
+
+    conv = Doubled(2, 3, 1, rng=rng)
+    x = rng.standard_normal((1, 4, 4, 2), np.float32)
+    assert not conv.joins(ReLU())
+    assert not Conv2d(2, 2, 1, rng=rng).joins(Shifted())
+    y = Sequential(conv, ReLU()).forward(x)
+    np.testing.assert_array_equal(y, np.maximum(conv.forward(x), 0))
+
+
 def test_an_activation_joins_one_layer_only(rng):
     conv, first, second = Conv2d(2, 2, 1, rng=rng), ReLU6(), ReLU()
     x = 9 * rng.standard_normal((2, 5, 5, 2), np.float32)

@@ -47,7 +47,9 @@ def packed(detections: list[Detections]) -> dict[str, np.ndarray]:
     """Return the detections of all pictures in one row, and the picture of each; boxes as exact as float16."""
     counts = [len(found.scores) for found in detections]
     return {
-        "boxes": np.concatenate([found.boxes for found in detections]).astype(np.float16).astype(float),
+        "boxes": np.concatenate([found.boxes for found in detections])
+        .astype(np.float16)
+        .astype(float),
         "labels": np.concatenate([found.labels for found in detections]),
         "scores": np.concatenate([found.scores for found in detections]).astype(np.float32),
         "picture": np.repeat(np.arange(len(counts)), counts).astype(np.uint8),
@@ -77,7 +79,9 @@ def main() -> None:
     spec = detector.model.spec
     settings = [spec.score_floor, spec.nms_iou, spec.max_detections]
     np.savez_compressed(STORED, **stored, settings=np.array(settings), losses=first_losses())
-    print(f"{STORED.name}: {len(stored['scores'])} detections, {STORED.stat().st_size / 1000:.0f} kB")
+    print(
+        f"{STORED.name}: {len(stored['scores'])} detections, {STORED.stat().st_size / 1000:.0f} kB"
+    )
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ def add_layer(graph: Graph, layer: Layer, x: Map, name: str) -> Map:
     Raises:
         ValueError: There is no translation for this kind of layer; the message names both.
     """
-    kind = next(each for each in type(layer).__mro__ if "forward" in vars(each))
+    kinds = type(layer).__mro__
+    kind = next(each for each in kinds if each in TRANSLATIONS or "forward" in vars(each))
     translation = TRANSLATIONS.get(kind)
     if translation is None:
         known = ", ".join(sorted(each.__name__ for each in TRANSLATIONS))

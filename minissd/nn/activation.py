@@ -54,6 +54,12 @@ class Rectifier(Layer):
         return is_open.astype(y.dtype)
 
 
+def can_join(layer: Layer, kind: type[Layer], after: Layer) -> bool:
+    """Say whether `after` is an activation that a layer of this kind can apply; no subclass with ways of its own can."""
+    as_written = type(layer).forward is kind.forward and type(layer).backward is kind.backward
+    return as_written and type(after) in (ReLU, ReLU6)
+
+
 class ReLU(Rectifier):
     """max(x, 0). At 0 itself the gradient is 0."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from minissd.backend import Array, array_module
 from minissd.errors import check, check_positive_int
 from minissd.nn import init
-from minissd.nn.activation import Rectifier
+from minissd.nn.activation import can_join
 from minissd.nn.convolution import choice, winograd
 from minissd.nn.convolution.im2col import ConvShape
 from minissd.nn.convolution.kept import KeptKernels
@@ -111,7 +111,7 @@ class Conv2d(Layer):
 
     def joins(self, after: Layer) -> bool:
         """Say whether an activation can be applied where the output is written."""
-        return isinstance(after, Rectifier)
+        return can_join(self, Conv2d, after)
 
     def forward_with(self, x: Array, after: Layer) -> Array:
         """Do the same as `after.forward(self.forward(x))` in one pass over the output."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from minissd.backend import Array, array_module
 from minissd.errors import check, check_positive_int
-from minissd.nn.activation import Rectifier
+from minissd.nn.activation import can_join
 from minissd.nn.layer import Layer, Parameter
 from minissd.parallel import over_batch
 
@@ -55,7 +55,7 @@ class BatchNorm2d(Layer):
 
     def joins(self, after: Layer) -> bool:
         """Say whether an activation can be applied where the output is written, and where the gradient is read."""
-        return isinstance(after, Rectifier)
+        return can_join(self, BatchNorm2d, after)
 
     def forward_with(self, x: Array, after: Layer) -> Array:
         """Do the same as `after.forward(self.forward(x))` in one pass over the output."""
