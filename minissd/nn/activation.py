@@ -55,7 +55,7 @@ class Rectifier(Layer):
 
 
 def can_join(layer: Layer, kind: type[Layer], after: Layer) -> bool:
-    """Say whether `after` is an activation that a layer of this kind can apply; no subclass with ways of its own can."""
+    """Say whether `after` is an activation that a layer of this kind can apply; no subclass with own ways can."""
     as_written = type(layer).forward is kind.forward and type(layer).backward is kind.backward
     return as_written and type(after) in (ReLU, ReLU6)
 
