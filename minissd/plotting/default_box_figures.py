@@ -151,9 +151,9 @@ def reach_figure(
     axes.axhline(0.5, color=QUIET, linewidth=1, linestyle=(0, (3, 2)))
     for size in marked:
         axes.plot([size, size], [0, 0.035], color=mark("box").color, linewidth=2.5)
-    axes.legend(frameon=False, fontsize=SMALL + 0.5, loc="lower center", ncols=3)
+    axes.legend(frameon=False, fontsize=SMALL + 0.5, loc="upper center", ncols=3)
     curve_axes(axes, "size of the object, pixels (orange: the square default boxes)", "best IoU")
-    axes.set(ylim=(0, 1), xlim=(0, sizes[-1]))
+    axes.set(ylim=(0, 1.12), xlim=(0, sizes[-1]))
     return figure
 
 
