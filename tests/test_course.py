@@ -104,3 +104,14 @@ def test_the_fingerprint_changes_with_the_source_only():
     same["cells"][0]["outputs"] = ["something"]
     assert contents.fingerprint(one) == contents.fingerprint(same)
     assert contents.fingerprint(one) != contents.fingerprint(notebook(("code", "x = 2")))
+
+
+def test_chapters_are_counted():
+    from contents import chapters
+    from counts import HEAD, count
+
+    for chapter in chapters():
+        numbers = dict(zip(HEAD[1:], count(chapter)))
+        assert numbers["words"] == chapter.words
+        assert numbers["exercises"] == len(chapter.exercises)
+        assert 1 <= numbers["moving"] <= numbers["pictures"] == len(chapter.pictures)
