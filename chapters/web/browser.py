@@ -66,6 +66,8 @@ class Browser:
 
     def close(self) -> None:
         """End the browser and remove its profile."""
+        if hasattr(self, "_socket"):
+            self._socket.close()
         self._process.terminate()
         try:
             self._process.wait(10)
@@ -115,8 +117,7 @@ class Browser:
     def open(self, address: str, width: int, height: int = 900, dark: bool = False) -> None:
         """Open a page in a window of a size, and wait until it has loaded with all its pictures."""
         self.complaints, self.requests = [], []
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Page.navigate", url="about:blank")
@@ -132,6 +133,11 @@ class Browser:
               else window.addEventListener("load", ready);
             })"""
         )
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the window another size; a narrow one behaves as a telephone does."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
 
     def ask(self, script: str) -> Any:
         """Return what an expression of JavaScript gives in the page; a promise is awaited."""

@@ -16,6 +16,9 @@ from contents import FOLDER, text
 ROOT = FOLDER.parent
 LINK = re.compile(r"(?<!!)\]\(([^)\s]+)\)")
 COMMENT = re.compile(r"[ \t]*<!--.*?-->", re.DOTALL)
+NOTE = re.compile(
+    r"^\(In a running notebook [^)]*\)\n*", re.MULTILINE
+)  # not true of a page with sliders
 LANGUAGES = {".py": "python", ".toml": "toml", ".json": "json", ".cu": "cpp"}
 MARKDOWN = ("glossary.md", "CONTRIBUTING.md")
 
@@ -36,7 +39,7 @@ class Pages:
         web = Path(__file__).parent
         (folder / "web").mkdir()
         shutil.copy(web / "conf.py", folder / "conf.py")
-        for name in ("site.css", "frames.js"):
+        for name in ("site.css", "frames.js", "favicon.svg"):
             shutil.copy(web / name, folder / "web" / name)
 
     def write_all(self) -> None:
@@ -47,7 +50,7 @@ class Pages:
         for name in MARKDOWN:
             self._write(name, self._words((FOLDER / name).read_text(encoding="utf-8"), FOLDER))
         start = self._words((FOLDER / "README.md").read_text(encoding="utf-8"), FOLDER)
-        solutions = [path for path in sorted((FOLDER / "solutions").glob("ch*.py"))]
+        solutions = sorted((FOLDER / "solutions").glob("ch*.py"))
         self.linked.update(solutions)
         listed = "\n".join(f"- [Chapter {int(p.stem[2:])}]({self._place(p)})" for p in solutions)
         self._write("solutions.md", f"# Solutions\n\nTry the exercises first.\n\n{listed}\n")
@@ -85,11 +88,14 @@ class Pages:
 
     def _notebook(self, path: Path) -> None:
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        moving = [path for path in sorted(self._frames(path).glob("*.json"))]
+        note = NOTE if self._frames(path).exists() else re.compile("(?!)")
+        moving = sorted(self._frames(path).glob("*.json"))
         for place, cell in enumerate(notebook["cells"]):
             cell["source"] = text(cell["source"])
             if cell["cell_type"] == "markdown":
-                cell["source"] = self._words(cell["source"], FOLDER)
+                cell["source"] = note.sub("", self._words(cell["source"], FOLDER))
+            if cell["source"].startswith("# Exercise "):
+                cell["metadata"]["tags"] = ["verdict"]  # the style sheet knows it
             for number, output in enumerate(cell.get("outputs", [])):
                 meta = output.get("metadata", {}).get("image/png", {})
                 if "image/png" not in output.get("data", {}):
