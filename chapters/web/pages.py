@@ -117,7 +117,11 @@ class Pages:
         width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
         size = f'width="{width}" height="{height}" loading="lazy"'
         image = f'<img src="pictures/{name}.png" alt="{html.escape(alt)}" {size}>'
-        image = f'<div class="wide" tabindex="0">{image}</div>' if width > 600 else image
+        image = (
+            f'<div class="wide" tabindex="0" role="group" aria-label="wide picture">{image}</div>'
+            if width > 600
+            else image
+        )
         if frames is None:
             return f'<figure class="picture">{image}</figure>'
         listed = json.loads(frames.read_text(encoding="utf-8"))
