@@ -3,6 +3,8 @@
 # make test-oldest  every test with the oldest versions of all packages (Python 3.11 or 3.12)
 # make test-peer    the comparisons with PyTorch and torchvision, and how far apart the numbers were
 # make chapters     run the chapters and save them with their outputs
+# make site         build the chapters as web pages: open build/site/index.html
+# make test-site    build them and check every page, in Chromium where it is installed
 # Those that need it create .venv and install into it, test-oldest .venv-oldest and test-peer .venv-peer; the second time
 # that takes no time.
 
@@ -16,10 +18,11 @@ PY := .venv/$(BIN)
 STAMP := .venv/.installed
 OLDEST_PY := .venv-oldest/$(BIN)
 OLDEST_STAMP := .venv-oldest/.installed
+SITE_STAMP := .venv/.installed-site
 PEER_PY := .venv-peer/$(BIN)
 PEER_STAMP := .venv-peer/.installed
 
-.PHONY: demo chapters test test-oldest test-peer lint install install-peer clean help
+.PHONY: demo chapters site test-site test test-oldest test-peer lint install install-peer clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -37,6 +40,16 @@ demo: $(STAMP)
 
 chapters: $(STAMP)
 	$(PY) chapters/build.py
+
+$(SITE_STAMP): $(STAMP)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e .[site]
+	@touch $(SITE_STAMP)
+
+site: $(SITE_STAMP)
+	$(PY) chapters/web/make.py
+
+test-site: site
+	$(PY) chapters/web/check.py
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

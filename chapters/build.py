@@ -23,18 +23,24 @@ from nbclient import NotebookClient
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
-def execute(path: Path, seconds: int = 600, **environment: str) -> nbformat.NotebookNode:
+def execute(
+    path: Path,
+    seconds: int = 600,
+    notebook: nbformat.NotebookNode | None = None,
+    **environment: str,
+) -> nbformat.NotebookNode:
     """Run a notebook in its folder from a clean kernel and return it with its outputs.
 
     Args:
         path: The notebook; the file is not changed.
         seconds: Longest time of one cell.
+        notebook: Is run instead of what the file holds, as a part of it.
         environment: Variables that the kernel sees, such as MINISSD_FAST="1".
 
     Raises:
         CellExecutionError: A cell failed.
     """
-    notebook = nbformat.read(path, as_version=4)
+    notebook = notebook or nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
         timeout=seconds,

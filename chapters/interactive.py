@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from course import FAST, STATIC, png
 from IPython.display import Image, display
 from matplotlib.figure import Figure
+
+FRAMES = os.environ.get("MINISSD_FRAMES", "")  # a folder: the web page's pictures are drawn into it
+MAX_FRAMES = 15  # pre-drawn steps of a slider, its start among them
 
 
 class Slider(NamedTuple):
@@ -30,6 +36,8 @@ def explore(draw: Callable[..., Figure], alt: str, **sliders: Slider) -> None:
         alt: What the figure shows, in one sentence, for readers who cannot see it.
         sliders: One for each keyword of `draw`; an underscore in its name is shown as a space.
     """
+    if FRAMES:
+        _draw_ahead(draw, sliders, Path(FRAMES))
     if STATIC or FAST:
         start = {name: slider.start for name, slider in sliders.items()}
         still = png(draw(**start))
@@ -73,6 +81,28 @@ def _handle(name: str, slider: Slider) -> Any:
         layout={"width": "60%"},
         continuous_update=False,
     )
+
+
+def steps(slider: Slider) -> list[float]:
+    """Return at most `MAX_FRAMES` values of a slider, evenly spread: both ends and its start are among them."""
+    places = round((slider.high - slider.low) / slider.step)
+    stride = -(-places // (MAX_FRAMES - 2))  # two are kept free for the start and the upper end
+    values = [slider.low + slider.step * place for place in range(0, places + 1, stride)]
+    return sorted({round(value, 10) for value in [*values, slider.start, slider.high]})
+
+
+def _draw_ahead(draw: Callable[..., Figure], sliders: dict[str, Slider], folder: Path) -> None:
+    """Draw the steps of the first slider, the others at their start, and list them in a file."""
+    (name, first), *others = sliders.items()
+    fixed = {other: slider.start for other, slider in others}
+    number = len(list(folder.glob("*.json")))
+    files = []
+    for place, value in enumerate(steps(first)):
+        file = folder / f"{number}-{place:02d}.png"
+        file.write_bytes(png(draw(**{name: value}, **fixed)))
+        files.append(file.name)
+    listed = {"name": name, "values": steps(first), "start": first.start, "files": files}
+    (folder / f"{number}.json").write_text(json.dumps({**listed, "fixed": fixed}))
 
 
 def _rehearse(draw: Callable[..., Figure], sliders: dict[str, Slider]) -> int:

@@ -19,7 +19,18 @@ import minissd
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXTRAS = {
-    *("cuda12", "cuda13", "notebooks", "test", "peer", "benchmark", "distributed", "coco", "onnx")
+    *(
+        "cuda12",
+        "cuda13",
+        "notebooks",
+        "test",
+        "peer",
+        "benchmark",
+        "distributed",
+        "coco",
+        "onnx",
+        "site",
+    )
 }
 
 
@@ -134,6 +145,8 @@ def test_every_folder_with_code_is_a_package():
         "test",
         "test-oldest",
         "test-peer",
+        "site",
+        "test-site",
         "install-peer",
         "lint",
         "clean",
