@@ -80,6 +80,10 @@ def check_box_of_each(answer: Callable[..., np.ndarray]) -> str:
     by_box = np.array_equal(got, [1, 0, 3, -1])
     hint_if(by_box, "this is the object of each box. The box of each object is asked for.")
     hint_if(
+        np.array_equal(got, [-1, 0, -1, 2]),
+        "object 0 overlaps a free box by 0.3, and got none: do the rounds know of a threshold?",
+    )
+    hint_if(
         not np.array_equal(got, [1, 0, -1, 2]),
         "try it by hand on the matrix `hard` of this chapter: its rounds are (0, 1), then (1, 0).",
     )
@@ -111,6 +115,10 @@ def check_labels(answer: Callable[..., np.ndarray]) -> str:
         "these are the numbers of the objects, plus one. Their *classes* are asked for.",
     )
     hint_if((got < 0).any(), "background is class 0 here, not -1.")
+    hint_if(
+        np.array_equal(got, [0, 5, 5, 3, 0, 6]),
+        "all are one too high: the classes that were given begin at 1 already.",
+    )
     hint_if(not np.array_equal(got, [0, 4, 4, 2, 0, 5]), "compare it with the owners one by one.")
     nobody = np.asarray(run(answer, np.array([-1, -1]), np.array([3])))
     hint_if((nobody != 0).any(), "where no box has an owner, all are background.")

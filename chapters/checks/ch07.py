@@ -35,7 +35,14 @@ def check_safe_loss(answer: Callable[..., np.ndarray]) -> str:
             np.allclose(got, np.exp(-right)),
             "these are the scores of the right classes, before any log.",
         )
-        hint_if(not np.allclose(got, right), "try the row (0, 0, 0): its loss is the log of three.")
+        hint_if(
+            np.allclose(got, right - _LOGITS.max(axis=1)),
+            "the maximum was taken off in one place and not in the other: the two no longer cancel.",
+        )
+        hint_if(
+            not np.allclose(got, right),
+            "try one row alone: (2, 1, -1) with label 0. The first cell with a loss gave 0.349.",
+        )
         huge = np.array([[1e4, 0.0, -1e4], [1e4, 0.0, -1e4]])
         got = np.asarray(run(answer, huge, np.array([0, 2])), float)
         hint_if(np.isnan(got).any(), "nan at logits of 1e4: exp overflows, and inf / inf is nan.")
@@ -123,7 +130,7 @@ def check_mine_batch(answer: Callable[..., np.ndarray]) -> str:
     )
     got = np.asarray(run(answer, _LOSSES, _POSITIVES, 2))
     hint_if(got[0].sum() != 2, "right at 3 to 1, wrong at 2 to 1: is the ratio built in?")
-    return "the same boxes as two sorts, for a fraction of the work."
+    return "the same boxes as two sorts would give. A partition finds them with less work."
 
 
 @exercise("write p - y for each box first; then ask what its weight is in the sum.")
@@ -152,11 +159,11 @@ def check_three_gradients(answer: Sequence[float]) -> str:
         "divided by all boxes that count. By which of them does SSD divide?",
     )
     hint_if(
-        not np.isclose(three[1], right[1], atol=1e-3),
+        not np.isclose(three[1], right[1], atol=5e-3),
         "the mined box is labelled background, and its logit of class 1 is asked for.",
     )
     hint_if(
-        not np.isclose(three[2], right[2], atol=1e-3), "the positive: its own class is asked for."
+        not np.isclose(three[2], right[2], atol=5e-3), "the positive: its own class is asked for."
     )
     return "an unmined box is not pushed at all, not even a little: the step does not know of it."
 
@@ -200,6 +207,10 @@ def check_class_loss(answer: Callable[..., float]) -> str:
         )
         hint_if(np.isclose(got, 2.5), "only the positives were added. What of the mined?")
         hint_if(np.isclose(got, 14.75), "every box was added, also those that nobody mined.")
+        hint_if(
+            np.isclose(got, 15.5) or np.isclose(got, 7.75),
+            "each picture was divided by its own positives: SSD counts those of the whole batch.",
+        )
         hint_if(not np.isclose(got, 11), "22 is what the boxes that count lose together.")
         nobody = np.zeros_like(positives)
         got = np.asarray(run(answer, losses, nobody, nobody), float)

@@ -198,14 +198,14 @@ def check_side_by_side(answer: Sequence[float]) -> str:
         "55 pixels leave 45 of 100 shared, but IoU divides by the union, which is more than 100.",
     )
     hint_if(
-        abs(mild - 45) < 0.6,
-        "45 pixels: is that not how much is shared, in place of how far it slid?",
+        min(abs(mild - 45), abs(mild - 100 * 0.9 / 1.45)) < 0.6,
+        f"{mild:g} pixels: is that not how much is shared, in place of how far it slid?",
     )
     right_mild, right_late = 100 * 0.55 / 1.45, 100 * 0.3 / 1.7
     hint_if(
         abs(mild - right_late) < 0.6, "these two seem swapped: a high threshold is the patient one."
     )
-    hint_if(abs(mild - right_mild) > 0.6, f"at 0.45: at {mild:g} pixels IoU is not yet 0.45.")
+    hint_if(abs(mild - right_mild) > 0.6, f"at 0.45: at {mild:g} pixels IoU is not 0.45.")
     hint_if(abs(late - right_late) > 0.6, f"at 0.7: at {late:g} pixels IoU is not 0.7.")
     hint_if(other != 0, "different classes: whom does a box silence, when each class is by itself?")
     return "a crowd of one class stands closer than that. NMS knows only boxes, and must lose some."

@@ -77,6 +77,11 @@ def at_the_cut(losses, positives, ratio, strict=False):
     return mined
 
 
+def each_by_its_own(losses, positives, mined):
+    """A divisor for every picture, in place of one for the batch."""
+    return ((losses * (positives | mined)).sum(axis=1) / np.maximum(1, positives.sum(axis=1))).sum()
+
+
 WRONG = {
     "safe_loss": [
         (naive_loss, "nan at logits of 1e4"),
@@ -85,6 +90,8 @@ WRONG = {
         (one_maximum_for_all, "of what is your maximum"),
         (lambda s, y: log_of_stable_softmax(s, y).mean(), "a loss of its own"),
         (lambda s, y: -log_of_stable_softmax(s, y), "the sign"),
+        (lambda s, y: log_of_stable_softmax(s, y) - s.max(axis=1), "no longer cancel"),
+        (lambda s, y: log_of_stable_softmax(s - s.max(axis=0), y), "one row alone"),
         (lambda s, y: softmax(s)[np.arange(len(s)), y], "before any log"),
     ],
     "mine_batch": [
@@ -119,6 +126,7 @@ WRONG = {
     "class_loss": [
         (lambda x, p, m: x[p | m].sum() / np.float64(p.sum()), "0 / 0"),
         (lambda x, p, m: x[p | m].mean(), "positives only"),
+        (each_by_its_own, "divided by its own"),
         (lambda x, p, m: x[p | m].sum() / x.size, "all boxes"),
         (lambda x, p, m: x[p].sum() / max(1, p.sum()), "only the positives"),
         (lambda x, p, m: x.sum() / max(1, p.sum()), "nobody mined"),

@@ -137,6 +137,7 @@ WRONG = {
     "side_by_side": [
         ([55, 30, 0], "divides by the union"),
         ([45, 70, 0], "how much is shared"),
+        ([62.1, 82.4, 0], "how much is shared"),
         ([0.379, 0.176, 0], "not fractions"),
         ([17.6, 37.9, 0], "swapped"),
         ([37.9, 17.6, 37.9], "different classes"),
