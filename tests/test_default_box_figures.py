@@ -30,6 +30,7 @@ def test_centres_outside_are_counted():
     (axes,) = figures.centers_figure(IMAGE, [MAP], 300).axes
     assert axes.get_title().endswith("19 outside")
     inside, outside = axes.collections
+    assert not np.array_equal(inside.get_facecolor(), outside.get_facecolor())
     assert (len(inside.get_offsets()), len(outside.get_offsets())) == (81, 19)
 
 
@@ -48,3 +49,15 @@ def test_curves_and_histograms_are_the_data():
     (axes,) = figures.fit_figure(np.array([10.0, 11, 50]), {"a": [12, 24]}).axes
     assert sum(bar.get_height() for bar in rectangles(axes)) == 3
     np.testing.assert_array_equal(axes.lines[0].get_xdata(), [12, 24])
+
+
+def test_counts_a_map_and_networks_side_by_side():
+    (axes,) = figures.counts_figure([MAP, FeatureMap(3, 100, 213, 264, (2.0,))]).axes
+    assert [bar.get_width() for bar in rectangles(axes)] == [600, 36]
+    reached = {"a": np.array([0.2, 0.7]), "b": np.array([0.1, np.nan])}
+    shares = {"a": np.array([0.5]), "b": np.array([1.0])}
+    curves, groups = figures.networks_figure(
+        np.array([5.0, 9]), reached, np.array([3, 10]), shares
+    ).axes
+    np.testing.assert_array_equal(curves.lines[0].get_ydata(), [0.2, 0.7])
+    assert [bar.get_height() for bar in rectangles(groups)] == [0.5, 1.0]

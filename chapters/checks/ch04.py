@@ -87,6 +87,30 @@ def check_outside(answer: Callable[..., int]) -> str:
     return "19 cells with six boxes each: the 114 of the chapter."
 
 
+@exercise("count what stands before it: whole maps, then whole rows, then cells, then shapes.")
+def check_row_of(answer: Callable[..., int]) -> str:
+    """Place of one default box in the network's order."""
+    maps = [(3, 4), (2, 6)]
+    got = run(answer, maps, 0, 1, 2, 3)
+    hint_if(np.shape(got) != (), "one number is asked for.")
+    hint_if(got == 24, "rows are counted from 0: nothing stands before the first box.")
+    hint_if(
+        got == (2 * 3 + 1) * 4 + 3, "the row comes before the column: a whole row, then the next."
+    )
+    hint_if(
+        got == 3 * 9 + 3 + 2, "the boxes of one cell stand together: the shape is counted last."
+    )
+    hint_if(got == 5, "a cell has several boxes: how many stand before this cell?")
+    hint_if(got != 23, "on the first map, of 3 x 3 cells with 4 boxes each, it is wrong already.")
+    got = run(answer, maps, 1, 1, 0, 2)
+    hint_if(got == 14, "the maps before this one come first: all of their boxes.")
+    hint_if(got == 26, "a map has cells in both directions: how many boxes has the first map?")
+    hint_if(got == 36 + 10, "each map has its own number of boxes a cell.")
+    hint_if(got == 36 + 20, "each map has its own number of cells a row.")
+    hint_if(got != 50, "right on the first map, wrong on the second.")
+    return "the same number finds the box, its scores and its offsets."
+
+
 @exercise("which square fits 12, which 24? There are two squares: min_size, and the root of both.")
 def check_small_sizes(answer: Sequence[float]) -> str:
     """Sizes of the first map for objects of 12 to 24 pixels."""

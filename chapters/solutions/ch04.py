@@ -31,3 +31,12 @@ def outside(size: int, step: float, image: float) -> int:
 
 # A square of 14 and one of 18 (the root of 14 * 24): near 12, near 16, and not too far from 24.
 small_sizes = [14, 24]
+
+
+def row_of(
+    maps: Sequence[tuple[int, int]], map_index: int, row: int, column: int, shape: int
+) -> int:
+    """All boxes of the maps before, then those of whole rows, of cells, and of shapes."""
+    before = sum(size * size * per_cell for size, per_cell in maps[:map_index])
+    size, per_cell = maps[map_index]
+    return before + (row * size + column) * per_cell + shape

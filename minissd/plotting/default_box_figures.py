@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -104,12 +105,32 @@ def centers_figure(image: np.ndarray, maps: Sequence[FeatureMap], image_size: in
         middle = (np.arange(m.size) + 0.5) * m.step / image_size
         x, y = np.meshgrid(middle, middle)
         outside = (np.maximum(x, y) > 1).ravel()
-        for chosen, color in ((~outside, mark("box").color), (outside, mark("wrong").color)):
+        for chosen, color in ((~outside, mark("box").color), (outside, "white")):  # outside: hollow
             place = (x.ravel()[chosen] * width, y.ravel()[chosen] * height)
-            axes.scatter(*place, s=180 / m.size, color=color, edgecolors="black", linewidths=0.3)
+            dot = {"facecolors": color, "edgecolors": "black", "linewidths": 0.6}
+            axes.scatter(*place, s=180 / m.size, zorder=3, **dot)
         axes.set(xlim=(-0.06 * width, 1.06 * width), ylim=(1.06 * height, -0.06 * height))
         words = f"{m.size} x {m.size}, step {m.step:g}"
         title(axes, words + (f": {int(outside.sum())} outside" if outside.any() else ""))
+    return figure
+
+
+def counts_figure(maps: Sequence[FeatureMap]) -> Figure:
+    """Show how many default boxes each feature map has.
+
+    Args:
+        maps: The feature maps.
+    """
+    figure, (axes,) = row_of_panels([5.6], 0.3 * len(maps), left=0.8, foot=0.45)
+    counts = [m.n_boxes for m in maps]
+    places = np.arange(len(maps))
+    axes.barh(places, counts, 0.65, color=mark("box").color)
+    for place, count in zip(places, counts):
+        axes.text(count, place, f" {count:,}", va="center", fontsize=SMALL + 0.5)
+    curve_axes(axes, f"default boxes, {sum(counts):,} in all", "")
+    axes.set_yticks(places, [f"{m.size} x {m.size}" for m in maps])
+    axes.grid(visible=False)
+    axes.set(xlim=(0, 1.15 * max(counts)), ylim=(len(maps) - 0.4, -0.6))
     return figure
 
 
@@ -140,7 +161,7 @@ def reach_figure(
 
     Args:
         sizes: Shape (S,), float, root of the object's area in pixels.
-        reached: For each name (S,) float.
+        reached: For each name (S,) float; nan where no such object fits into the picture.
         marked: Sizes to be marked below: those of the square default boxes.
     """
     figure, (axes,) = row_of_panels([6.4], 3.0, left=0.7, foot=0.5)
@@ -154,6 +175,39 @@ def reach_figure(
     axes.legend(frameon=False, fontsize=SMALL + 0.5, loc="upper center", ncols=3)
     curve_axes(axes, "size of the object, pixels (orange: the square default boxes)", "best IoU")
     axes.set(ylim=(0, 1.12), xlim=(0, sizes[-1]))
+    return figure
+
+
+def networks_figure(
+    percent: np.ndarray,
+    reached: Mapping[str, np.ndarray],
+    edges: np.ndarray,
+    shares: Mapping[str, np.ndarray],
+) -> Figure:
+    """Show for several networks the best IoU against size, and the share of a data set's objects that reach 0.5.
+
+    Args:
+        percent: Shape (S,), float, root of the object's area in percent of the picture's side.
+        reached: For each network (S,) float: best IoU.
+        edges: Shape (B + 1,), float, percent: where the groups of sizes begin and end.
+        shares: For each network (B,) float: share of the objects of each group that reach 0.5.
+    """
+    figure, (curves, groups) = row_of_panels([3.3, 3.3], 2.9, left=0.6, gap=0.75, foot=0.5)
+    for number, (name, values) in enumerate(reached.items()):
+        check_shape(values, (len(percent),), f"reached[{name!r}]")
+        check_shape(shares[name], (len(edges) - 1,), f"shares[{name!r}]")
+        style = {"color": CURVES[number], "linewidth": 1.8, "label": name}
+        curves.plot(percent, values, linestyle=CURVE_DASHES[2 * number], **style)
+        places = np.arange(len(edges) - 1) + 0.38 * (number - (len(reached) - 1) / 2)
+        groups.bar(places, shares[name], 0.36, color=CURVES[number], label=name)
+    curves.axhline(0.5, color=QUIET, linewidth=1, linestyle=(0, (3, 2)))
+    curve_axes(curves, "size of the object, % of the picture", "best IoU")
+    curves.set(xlim=(0, percent[-1]), ylim=(0, 1.12))
+    curves.legend(frameon=False, fontsize=SMALL + 0.5, loc="upper center", ncols=2)
+    names = [f"{low:g}-{high:g}" for low, high in itertools.pairwise(edges)]
+    groups.set_xticks(range(len(names)), names)
+    curve_axes(groups, "size of the object, % of the picture", "share that reaches 0.5")
+    groups.set(ylim=(0, 1.12))
     return figure
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from solutions.ch04 import cell_shapes, outside
+from solutions.ch04 import cell_shapes, outside, row_of
 
 
 def shapes_with(low, high, ratios, root=math.sqrt, middle=None, turned=False):
@@ -34,6 +34,19 @@ def both_counted(size, step, image):
     return 2 * beyond * size
 
 
+def column_first(maps, map_index, row, column, shape):
+    return row_of(maps, map_index, column, row, shape)
+
+
+def shape_first(maps, map_index, row, column, shape):
+    size = maps[map_index][0]
+    return shape * size * size + row * size + column
+
+
+def this_map_alone(maps, map_index, row, column, shape):
+    return row_of(maps[map_index:], 0, row, column, shape)
+
+
 WRONG = {
     "cell_shapes": [
         (lambda low, high, r: shapes_with(low, high, r, middle=(low + high) / 2), "*geometric*"),
@@ -61,6 +74,14 @@ WRONG = {
         ),
         (lambda s, step, image: s * sum((p + 0.5) * step > image for p in range(s)), "or below"),
         (lambda s, step, image: outside(10, 32, 300), "no centre lies outside"),
+    ],
+    "row_of": [
+        (column_first, "before the column"),
+        (shape_first, "counted last"),
+        (this_map_alone, "the maps before"),
+        (lambda *place: row_of(*place) + 1, "counted from 0"),
+        (lambda maps, k, row, column, shape: row * maps[k][0] + column, "several boxes"),
+        (lambda maps, k, r, c, s: 36 * k + (r * maps[k][0] + c) * maps[0][1] + s, "boxes a cell"),
     ],
     "small_sizes": [
         ([50, 60], "neither"),
