@@ -120,7 +120,7 @@ def check_multiplications(answer: Callable[..., int]) -> str:
     hint_if(got == 25 / 16 * 36, "there are no fractions of tiles: round up.")
     hint_if(got != 4 * 36, "5 cells need two tiles of 4 a side.")
     hint_if(run(answer, 12, 6) != 4 * 64, "a tile of 6 sees 8 x 8 inputs.")
-    return "on 38 cells, tiles of 6 need fewest; on 5 cells tiles of 6 win too, but only just."
+    return "on 38 cells tiles of 6 need fewest, on 19 tiles of 4: fewer of them hang over."
 
 
 @exercise("how many bytes are the windows of one row of the map, laid out?")
@@ -146,9 +146,15 @@ def check_times_faster(answer: Callable[..., float]) -> str:
     hint_if(np.shape(got) != (), "one number is asked for.")
     hint_if(np.isclose(got, 4), "a fifth of the work is not shared.")
     hint_if(np.isclose(got, 0.4), "that is the time; how many times as fast is that?")
-    hint_if(np.isclose(got, 3.2), "add *times*, not speeds: the part alone, and a share of the rest.")
-    hint_if(np.isclose(got, 1 / (0.2 / 4 + 0.8)), "the other way around: it is the rest that is shared.")
+    hint_if(
+        np.isclose(got, 3.2), "add *times*, not speeds: the part alone, and a share of the rest."
+    )
+    hint_if(
+        np.isclose(got, 1 / (0.2 / 4 + 0.8)), "the other way around: it is the rest that is shared."
+    )
     hint_if(not np.isclose(got, 2.5), "the time is 0.2 + 0.8 / 4 of what it was.")
-    hint_if(not np.isclose(run(answer, 0.0, 2), 2), "with everything shared, two threads take half.")
+    hint_if(
+        not np.isclose(run(answer, 0.0, 2), 2), "with everything shared, two threads take half."
+    )
     hint_if(not np.isclose(run(answer, 1.0, 8), 1), "with nothing shared, threads do not help.")
     return "a fifth alone, and even a thousand threads are not five times as fast."

@@ -44,36 +44,41 @@ def roof_figure(
         bandwidth: Bytes a second.
         threads: Cores that the upper roof stands for.
         flop: Operations of the layer by definition.
-        steps: Numbered as they come, each at its intensity.
+        steps: Numbered as they come, each at its intensity, or a little to the right of another that it would hide.
     """
     figure, (axes,) = row_of_panels([6.6], 3.1, left=0.75, foot=0.5)
     intensity = np.geomspace(0.2, 500, 200)
     roof = np.minimum(peak, bandwidth * intensity) / 1e9
     axes.plot(intensity, roof, color=CURVES[0], linewidth=2)
-    ridge = peak / bandwidth
+    ridge, flat = peak / bandwidth, peak / 1e9
+    label = {"fontsize": SMALL, "va": "bottom"}
+    axes.text(1.1 * ridge, 1.06 * flat, "one core multiplies no faster", **label)
+    axes.text(0.23, 1.1 * bandwidth / 1e9, "memory gives no more", **label)
     if threads > 1:
-        beyond = intensity[intensity >= ridge]
-        upper = np.full(len(beyond), threads * peak / 1e9)
-        axes.plot(beyond, upper, color=CURVES[0], linewidth=1.2, dashes=(5, 2))
-        words = f"{threads} cores"
-        axes.text(480, threads * peak / 1e9 * 1.06, words, fontsize=SMALL, ha="right", va="bottom")
-    axes.text(
-        480, peak / 1e9 * 0.94, "one core multiplies no faster", fontsize=SMALL, ha="right", va="top"
-    )
-    slope = "memory\ngives no more"
-    axes.text(0.3, 0.45 * bandwidth / 1e9, slope, fontsize=SMALL, ha="left", va="bottom")
+        axes.plot([ridge, 500], [threads * flat] * 2, color=CURVES[0], linewidth=1.2, dashes=(5, 2))
+        axes.text(1.1 * ridge, 1.06 * threads * flat, f"{threads} cores", **label)
     rates = [flop / step.seconds / 1e9 for step in steps]
+    places: list[tuple[float, float]] = []
     for number, (step, rate) in enumerate(zip(steps, rates), 1):
-        axes.plot(step.intensity, rate, "o", markersize=15, color=MEASURE)
+        place = (step.intensity, rate)
+        while any(_hides(place, other) for other in places):
+            place = (1.33 * place[0], rate)
+        places.append(place)
+        axes.plot(*place, "o", markersize=15, color=MEASURE)
         style = {"ha": "center", "va": "center", "color": "white", "fontsize": NORMAL}
-        axes.text(step.intensity, rate, str(number), zorder=5, **style)
+        axes.text(*place, str(number), zorder=5, **style)
     words = "\n".join(f"{number}  {step.name}" for number, step in enumerate(steps, 1))
-    axes.text(0.99, 0.04, words, transform=axes.transAxes, fontsize=SMALL, ha="right", va="bottom")
+    axes.text(0.78, 0.04, words, transform=axes.transAxes, fontsize=SMALL + 0.5, va="bottom")
     axes.set(xscale="log", yscale="log", xlim=(0.2, 500))
     axes.set_ylim(min([1.0, *np.multiply(rates, 0.5)]), max([threads * peak / 1e9, *rates]) * 2.2)
-    axes.axvline(ridge, color=QUIET, linewidth=0.8, linestyle="dotted")
     curve_axes(axes, "operations for each byte fetched or stored", "GFLOP/s, by definition")
     return figure
+
+
+def _hides(place: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Say whether two dots on logarithmic axes overlap."""
+    across, up = np.abs(np.log10(place) - np.log10(other))
+    return across < 0.12 and up < 0.2
 
 
 def steps_figure(steps: Sequence[Step], flop: float) -> Figure:
@@ -88,7 +93,7 @@ def steps_figure(steps: Sequence[Step], flop: float) -> Figure:
     places = np.arange(len(steps))[::-1]
     axes.barh(places, milliseconds, 0.62, color=MEASURE)
     for place, value, step in zip(places, milliseconds, steps):
-        words = f"{value:,.3g} ms, {flop / step.seconds / 1e9:,.3g} GFLOP/s"
+        words = f"{_short(value)} ms, {_short(flop / step.seconds / 1e9)} GFLOP/s"
         axes.text(value * 1.12, place + 0.17, words, va="center", fontsize=SMALL)
         axes.text(value * 1.12, place - 0.17, step.reason, va="center", fontsize=SMALL, color=QUIET)
     axes.set_xscale("log")
@@ -102,20 +107,28 @@ def steps_figure(steps: Sequence[Step], flop: float) -> Figure:
     return figure
 
 
-def threads_figure(jobs: Sequence[tuple[int, float, float]]) -> Figure:
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def threads_figure(jobs: Sequence[tuple[int, float, float]], words: str) -> Figure:
     """Show which thread did which block of the work, and when.
 
     Args:
         jobs: For every block its thread, and the seconds at which it began and ended.
+        words: Stand above.
     """
     check(len(jobs) > 0, "jobs", "at least one", len(jobs))
-    names = list(dict.fromkeys(thread for thread, _, _ in sorted(jobs, key=lambda job: job[1])))
+    jobs = sorted(jobs, key=lambda job: job[1])
+    names = list(dict.fromkeys(thread for thread, _, _ in jobs))
+    done = [0] * len(names)
     figure, (axes,) = row_of_panels([6.4], 0.5 * max(2, len(names)), left=1.0, foot=0.5)
     start = min(begun for _, begun, _ in jobs)
-    for number, (thread, begun, ended) in enumerate(jobs):
+    for thread, begun, ended in jobs:
         row = names.index(thread)
+        done[row] += 1
         left, width = 1e3 * (begun - start), 1e3 * (ended - begun)
-        style = {"facecolor": MEASURE, "alpha": 0.35 + 0.5 * (number % 2), "edgecolor": "white"}
+        style = {"facecolor": MEASURE, "alpha": 0.4 + 0.5 * (done[row] % 2), "edgecolor": "white"}
         axes.add_patch(Rectangle((left, row - 0.36), width, 0.72, linewidth=0.8, **style))
     last = 1e3 * (max(ended for _, _, ended in jobs) - start)
     curve_axes(axes, "milliseconds", "")
@@ -123,7 +136,7 @@ def threads_figure(jobs: Sequence[tuple[int, float, float]]) -> Figure:
     axes.set(xlim=(0, last * 1.01), ylim=(len(names) - 0.4, -0.6))
     axes.set_yticks(range(len(names)), [f"thread {n}" for n in range(1, len(names) + 1)])
     axes.tick_params(axis="y", length=0, labelsize=NORMAL)
-    title(axes, f"{len(jobs)} bands")
+    title(axes, words)
     return figure
 
 
@@ -145,7 +158,6 @@ def points_figure(
     check_shape(to_points, (len(data), len(points)), "matrices")
     d_there, w_there = to_points @ data, kernel @ weights
     m = d_there * w_there
-    # y: at each point what the tables hold; columns in units of a cell
     pieces = [
         ("INPUT", to_points, PALE),
         ("d", data[:, None], "white"),
@@ -157,14 +169,14 @@ def points_figure(
         ("OUTPUT", back, PALE),
         ("y", (back @ m)[:, None], "white"),
     ]
-    signs = ("@", "=", "", "@", "=", "", "", "", "")
+    signs = ("@", "=", "", "@", "=", "", "", "=", "")
     widths = [piece.shape[1] for _, piece, _ in pieces]
     gaps = [0.45, 0.45, 0.75, 0.45, 0.45, 0.75, 0.75, 0.75, 0]
-    total = sum(widths) + sum(gaps) + 1.0
+    total = sum(widths) + sum(gaps) + 1.6
     figure, (axes,) = row_of_panels([7.6], 7.6 / total * (len(points) + 0.2), left=0.1)
-    x = 1.0
+    x = 1.5
     for row, point in enumerate(points):
-        axes.text(0.75, row + 0.5, point, ha="right", va="center", fontsize=NORMAL, color=QUIET)
+        axes.text(1.3, row + 0.5, point, ha="right", va="center", fontsize=NORMAL, color=QUIET)
     for (name, piece, color), sign, gap in zip(pieces, signs, gaps):
         top = (len(points) - len(piece)) / 2
         _cells(axes, piece, (x, top), color)
@@ -173,7 +185,7 @@ def points_figure(
         x += piece.shape[1]
         axes.text(x + gap / 2, len(points) / 2, sign, ha="center", va="center", fontsize=NORMAL)
         x += gap
-    axes.set(xlim=(0, x), ylim=(len(points) + 0.1, -0.6))
+    axes.set(xlim=(0, x + 0.1), ylim=(len(points) + 0.1, -0.6))
     axes.set_axis_off()
     return figure
 
@@ -241,15 +253,14 @@ def work_figure(channels: int, side: int, parts: Mapping[str, float], direct: fl
         left += value
     style = {"va": "center", "fontsize": SMALL + 0.5}
     axes.text(direct * 1.02, 1, f"{direct:,.0f}", **style)
-    times = direct / left
-    axes.text(left + direct * 0.02, 0, f"{left:,.0f}: {times:.2f} times fewer", **style)
+    axes.text(left + direct * 0.02, 0, f"{left:,.0f}, {left / direct:.0%} of it", **style)
     axes.set(ylim=(-0.5, 1.5), xlim=(0, max(direct * 1.15, left * 1.45)))
     curve_axes(axes, "multiplications for one output value", "")
     axes.grid(visible=False, axis="y")
     axes.set_yticks([1, 0], ["directly", "Winograd"], fontsize=NORMAL)
     axes.tick_params(axis="y", length=0)
     figure.legend(
-        [Patch(color=color) for color in PARTS],
+        [Patch(color=color) for color, _ in zip(PARTS, parts)],
         list(parts),
         loc="lower center",
         ncols=len(parts),
