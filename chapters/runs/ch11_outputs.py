@@ -9,11 +9,7 @@ offsets, as float16. All that comes after the network is done live by chapter 11
 
 from __future__ import annotations
 
-import argparse
-import subprocess
 import sys
-import tempfile
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +19,12 @@ STORED = FOLDER / "ch11_outputs.npz"
 sys.path.insert(0, str(FOLDER.parent))
 
 from course import scene  # noqa: E402 - found in the chapters' folder
+from demo_run import first_losses, trained  # noqa: E402 - beside this file
 
-from minissd.commands.common import open_detector  # noqa: E402
 from minissd.datasets.sample import Sample  # noqa: E402
-from minissd.datasets.shapes import draw_scene, write_shapes  # noqa: E402
+from minissd.datasets.shapes import draw_scene  # noqa: E402
 from minissd.datasets.windows import resize_image  # noqa: E402
 from minissd.models.detector import Detector  # noqa: E402
-from minissd.training.config import TrainConfig  # noqa: E402
-from minissd.training.run import TrainingRun  # noqa: E402
 
 EPOCHS = 10
 CROWDS = {"crowd": (397, 7), "mixed": (3404, 3)}  # seed and number of objects
@@ -53,26 +47,10 @@ def raw_outputs(detector: Detector, image: np.ndarray) -> tuple[np.ndarray, np.n
     return scores[0].astype(np.float16), offsets[0].astype(np.float16)
 
 
-def first_losses(steps: int = 3) -> np.ndarray:
-    """Return the losses of the first steps of the same training on a few pictures: the run's fingerprint."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_shapes(Path(folder) / "shapes", n_trainval=32, n_test=1, workers=1)
-        config = TrainConfig(str(Path(folder) / "shapes"), augment="flip", epochs=EPOCHS)
-        run = TrainingRun.start(config, Path(folder) / "run", "cpu")
-        batches = (batch for epoch in range(steps) for batch in run.loader.epoch(epoch))
-        return np.array([run.trainer.step(batch).loss for batch in islice(batches, steps)])
-
-
 def main() -> None:
     """Train where there is no finished run, and store what the network says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="data/shapes", help="where the pictures are drawn")
-    parser.add_argument("--run", default="runs/ch11", help="run folder")
-    options = parser.parse_args()
-    demo = [sys.executable, "-m", "minissd", "demo", "--data", options.data, "--out", options.run]
-    subprocess.run([*demo, "--epochs", str(EPOCHS)], check=True)
-    detector, _ = open_detector(options.run, "cpu")
-    stored = {"losses": first_losses()}
+    detector = trained(__doc__.splitlines()[0], "runs/ch11", EPOCHS)
+    stored = {"losses": first_losses(EPOCHS)}
     for name, sample in pictures().items():
         scores, offsets = raw_outputs(detector, sample.image)
         stored |= {f"{name}_scores": scores, f"{name}_offsets": offsets}

@@ -9,23 +9,16 @@ objects are not stored: `picture(number)` draws them again. All that chapter 12 
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
-import tempfile
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from demo_run import first_losses, trained
 
 from minissd.boxes import Detections
-from minissd.commands.common import open_detector
 from minissd.datasets.sample import Sample
-from minissd.datasets.shapes import draw_scene, write_shapes
+from minissd.datasets.shapes import draw_scene
 from minissd.datasets.windows import resize_image
 from minissd.models.detector import Detector
-from minissd.training.config import TrainConfig
-from minissd.training.run import TrainingRun
 
 STORED = Path(__file__).resolve().parent / "ch12_evaluation.npz"
 EPOCHS = 6
@@ -56,29 +49,13 @@ def packed(detections: list[Detections]) -> dict[str, np.ndarray]:
     }
 
 
-def first_losses(steps: int = 3) -> np.ndarray:
-    """Return the losses of the first steps of the same training on a few pictures: the run's fingerprint."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_shapes(Path(folder) / "shapes", n_trainval=32, n_test=1, workers=1)
-        config = TrainConfig(str(Path(folder) / "shapes"), augment="flip", epochs=EPOCHS)
-        run = TrainingRun.start(config, Path(folder) / "run", "cpu")
-        batches = (batch for epoch in range(steps) for batch in run.loader.epoch(epoch))
-        return np.array([run.trainer.step(batch).loss for batch in islice(batches, steps)])
-
-
 def main() -> None:
     """Train where there is no finished run, and store what the network finds."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="data/shapes", help="where the pictures are drawn")
-    parser.add_argument("--run", default="runs/ch12", help="run folder")
-    options = parser.parse_args()
-    demo = [sys.executable, "-m", "minissd", "demo", "--data", options.data, "--out", options.run]
-    subprocess.run([*demo, "--epochs", str(EPOCHS)], check=True)
-    detector, _ = open_detector(options.run, "cpu")
+    detector = trained(__doc__.splitlines()[0], "runs/ch12", EPOCHS)
     stored = packed([found_in(detector, picture(number)) for number in range(N_PICTURES)])
     spec = detector.model.spec
     settings = [spec.score_floor, spec.nms_iou, spec.max_detections]
-    np.savez_compressed(STORED, **stored, settings=np.array(settings), losses=first_losses())
+    np.savez_compressed(STORED, **stored, settings=np.array(settings), losses=first_losses(EPOCHS))
     print(
         f"{STORED.name}: {len(stored['scores'])} detections, {STORED.stat().st_size / 1000:.0f} kB"
     )

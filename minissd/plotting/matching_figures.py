@@ -18,6 +18,7 @@ from minissd.plotting.teaching import (
     curve_axes,
     draw_on_grid,
     number_table,
+    pale,
     row_of_panels,
     title,
 )
@@ -129,13 +130,13 @@ def matched_figure(
         owner: Shape (K,), int: object of each box, -1 for background.
         forced: Shape (K,), bool: matched so that the object has a box.
     """
-    pale = _pale(image)
-    figure, panels = image_grid([pale, pale], 2, ["object", "forced", "positive"])
+    paper = pale(image)
+    figure, panels = image_grid([paper, paper], 2, ["object", "forced", "positive"])
     groups = {"forced": forced, "positive": (owner >= 0) & ~forced}
     words = {"forced": "one for each object, in rounds", "positive": "by the threshold"}
     for axes, (name, chosen) in zip(panels, groups.items()):
         marks = ["object"] * len(objects) + [name] * int(chosen.sum())
-        draw_boxes(axes, pale, np.concatenate([objects, boxes[chosen]]), None, marks)
+        draw_boxes(axes, paper, np.concatenate([objects, boxes[chosen]]), None, marks)
         title(axes, f"{words[name]}: {int(chosen.sum())}")
     return figure
 
@@ -187,8 +188,8 @@ def threshold_figure(
     figure, (picture, bars) = row_of_panels(
         [3.4, 2.6], 3.4, ["object", "positive", "forced"], gap=1.3, foot=0.45
     )
-    pale = _pale(image)
-    draw_boxes(picture, pale, objects, None, "object")
+    paper = pale(image)
+    draw_boxes(picture, paper, objects, None, "object")
     size = np.array([image.shape[1], image.shape[0]])
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2 * size
     free = (found.object_index >= 0) & ~found.forced
@@ -211,12 +212,6 @@ def threshold_figure(
     bars.set_xlim(0, 1.2 * max(left.max(), 1))
     title(bars, f"IoU of at least {threshold:g}")
     return figure
-
-
-def _pale(image: np.ndarray) -> np.ndarray:
-    """Return a pale grey version of a picture, on which every colour means a mark."""
-    grey = np.asarray(image, float).mean(axis=2, keepdims=True).repeat(3, axis=2)
-    return (0.35 * grey + 0.65 * 255).astype(np.uint8)
 
 
 def _table(axes: Axes, overlaps: np.ndarray, named: bool) -> None:

@@ -16,7 +16,7 @@ from minissd.errors import check_shape
 from minissd.plotting.boxes import draw_boxes
 from minissd.plotting.grid import image_grid
 from minissd.plotting.style import NORMAL, QUIET, SMALL, mark, rgb
-from minissd.plotting.teaching import curve_axes, row_of_panels, title
+from minissd.plotting.teaching import curve_axes, pale, row_of_panels, title
 
 REST = "#D8D8D8"  # background that nobody asks
 NEAR = 0.1  # IoU from which a box is called near an object
@@ -165,8 +165,7 @@ def _draw_mined(axes: Axes, image: np.ndarray, objects: np.ndarray, mined: np.nd
 
     The picture is pale and grey, so that pink means mined and nothing else.
     """
-    grey = np.asarray(image, float).mean(axis=2, keepdims=True).repeat(3, axis=2)
-    draw_boxes(axes, (0.35 * grey + 0.65 * 255).astype(np.uint8), objects, None, "object")
+    draw_boxes(axes, pale(image), objects, None, "object")
     height, width = image.shape[:2]
     pink = mark("negative").color
     left, top, right, bottom = (mined * [width, height, width, height]).T

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from minissd.boxes import FeatureMap, centers_to_corners, decode
 from minissd.errors import check, check_shape
-from minissd.plotting.boxes import draw_boxes
+from minissd.plotting.boxes import draw_boxes, legend_lines
 from minissd.plotting.grid import new_figure
 from minissd.plotting.style import CURVES, MEASURE, NORMAL, QUIET, SMALL, WIDTH, mark
 from minissd.plotting.teaching import curve_axes, row_of_panels, title
@@ -176,8 +176,6 @@ def _zoom_on_cell(axes: Axes, image: np.ndarray, spec: Spec, cell: Cell) -> None
 
 
 def _unfolded_legend(figure: Figure, total: float) -> None:
-    from minissd.plotting.boxes import legend_lines
-
     figure.legend(
         handles=[legend_lines("box"), legend_lines("detection")],
         labels=["default box of the cell (+ its centre)", "what the offsets make of it"],

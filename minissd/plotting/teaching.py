@@ -92,6 +92,12 @@ def draw_on_grid(
     axes.xaxis.tick_top()
 
 
+def pale(image: np.ndarray) -> np.ndarray:
+    """Return a pale grey version of a picture (H, W, 3), on which every colour means a mark."""
+    grey = np.asarray(image, float).mean(axis=2, keepdims=True).repeat(3, axis=2)
+    return (0.35 * grey + 0.65 * 255).astype(np.uint8)
+
+
 def fill_box(axes: Axes, box: np.ndarray, color: str, alpha: float = 1.0) -> None:
     """Fill a box (corners in the units of the axes) with a colour, under the grid; nothing where it has no area."""
     left, top, right, bottom = box
