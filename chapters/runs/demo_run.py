@@ -1,4 +1,4 @@
-"""What the stored runs of chapters 11 and 12 share: the demo's training, and the first losses that it can be known by."""
+"""What the stored runs of chapters 11 and 12 share: the training of the demo, and the first losses it is known by."""
 
 from __future__ import annotations
 
