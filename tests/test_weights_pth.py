@@ -218,9 +218,7 @@ BOMBS = {
 }
 
 
-@pytest.mark.filterwarnings(
-    "ignore:invalid escape sequence:DeprecationWarning"
-)  # pickletools, on garbage
+@pytest.mark.filterwarnings("ignore:invalid escape:DeprecationWarning")  # from pickletools
 @pytest.mark.parametrize("what", BOMBS)
 def test_a_pickle_that_would_fill_the_memory_is_refused(what, tmp_path, monkeypatch):
     monkeypatch.setattr(pickle_machine, "MOST_INSTRUCTIONS", 1000 if "long" in what else 50_000)
