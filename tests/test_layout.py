@@ -26,22 +26,27 @@ MAX_MEDIAN_FUNCTION_LINES = 12
 # and imports none of its parts). `backend` and `errors` are at the bottom; `nn` and `boxes`
 # do not know each other; `plotting` is a leaf that draws what it is given, called by `training` and `commands` only.
 BASE = {"errors", "backend"}
+DEVICE = {"cuda"}
 TOOLS = {"files", "machine", "parallel"}
 ALLOWED = {
     "errors": set(),
     "backend": {"errors"},
+    "cuda": BASE,
     "files": {"errors"},
     "machine": set(),
     "parallel": BASE | {"machine"},
-    "nn": BASE | {"parallel"},
-    "boxes": BASE,
+    "nn": BASE | DEVICE | {"parallel"},
+    "boxes": BASE | DEVICE,
     "datasets": BASE | TOOLS | {"boxes"},
     "evaluation": BASE | TOOLS | {"boxes"},
-    "models": BASE | TOOLS | {"nn", "boxes"},
+    "models": BASE | DEVICE | TOOLS | {"nn", "boxes"},
     "export": BASE | TOOLS | {"nn", "boxes", "models"},
     "plotting": BASE | TOOLS | {"boxes", "datasets", "evaluation"},
-    "system": BASE | TOOLS,
-    "training": BASE | TOOLS | {"nn", "boxes", "datasets", "evaluation", "models", "plotting"},
+    "system": BASE | DEVICE | TOOLS,
+    "training": BASE
+    | DEVICE
+    | TOOLS
+    | {"nn", "boxes", "datasets", "evaluation", "models", "plotting"},
 }
 ALLOWED["commands"] = set(ALLOWED)
 ALLOWED["cli"] = BASE | {"commands"}
