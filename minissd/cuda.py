@@ -33,6 +33,9 @@ ENVIRONMENT = "MINISSD_KERNELS"
 BLOCK = 256  # threads of a block where nothing speaks for another number
 MOST_BLOCKS = 2**31 - 1  # of a grid along its first axis
 PACKED = 4  # numbers of a pack where channels and addresses allow: 16 bytes of float32
+NARROW_SIZE = (
+    2**30
+)  # numbers of an array: twice as many fit an int, which leaves room for the last stride
 OPTIONS = {
     "float32": ("-DREAL=float", "-DNUMBER=float"),
     "float64": ("-DREAL=double", "-DNUMBER=double"),
@@ -95,6 +98,12 @@ class Kernels:
         self.dtypes = tuple(OPTIONS) if half else ("float32", "float64")
         self._compiled: dict[tuple, Compiled] = {}
 
+    def offered(self, x: Array) -> bool:
+        """Say whether `of` would return kernels for an array, without compiling any."""
+        if isinstance(x, np.ndarray) or not kernels_are_on():
+            return False
+        return _compiler(array_module(x)) is not None and str(x.dtype) in self.dtypes
+
     def of(self, x: Array, **options: int) -> Compiled | None:
         """Return the kernels for the device and the dtype of an array, or None where its array code is to be run.
 
@@ -102,17 +111,13 @@ class Kernels:
             x: Any array; its dtype is the kernels' `real`.
             options: Whole numbers that the source takes at compile time, such as WIDTH.
         """
-        if isinstance(x, np.ndarray) or not kernels_are_on():
+        if not self.offered(x):
             return None
-        xp = array_module(x)
-        compiler = _compiler(xp)
-        dtype = str(x.dtype)
-        if compiler is None or dtype not in self.dtypes:
-            return None
+        xp, dtype = array_module(x), str(x.dtype)
         key = (xp, dtype, *sorted(options.items()))
         if key not in self._compiled:
             flags = OPTIONS[dtype] + tuple(f"-D{name}={value}" for name, value in options.items())
-            module = compiler(self.source(), flags)
+            module = _compiler(xp)(self.source(), flags)
             self._compiled[key] = Compiled(module, self.signatures(), dtype, options)
         return self._compiled[key]
 
@@ -238,3 +243,8 @@ def pack_width(channels: int, *arrays: Array) -> int:
         return 1
     on_device = not any(isinstance(array, np.ndarray) for array in arrays)
     return PACKED if on_device and all(array.data.ptr % 16 == 0 for array in arrays) else 1
+
+
+def narrow(*arrays: Array) -> int:
+    """Return 1 where places in all of these arrays fit 32 bits, else 0: for the option NARROW, see `kernels.h`."""
+    return int(all(array.size < NARROW_SIZE for array in arrays))

@@ -3,7 +3,8 @@
 // The compile options name two types:
 //   REAL    how numbers lie in memory        (float, double, __half)
 //   NUMBER  what they are computed in        (float, double; float for __half)
-// and WIDTH, how many neighbouring channels a thread moves at once (1 or 4).
+// and two numbers say more: WIDTH, how many neighbouring channels a thread moves at once (1 or 4), and NARROW, whether
+// all arrays are so small that places in them fit 32 bits.
 #pragma once
 
 #if HALF
@@ -32,10 +33,18 @@ __device__ inline pack load(const real* where) { return *(const pack*)where; }
 
 __device__ inline void store(real* where, const pack& values) { *(pack*)where = values; }
 
-// The first index of this thread, and how far it is to its next one: `for (int64 i = FIRST; i < n; i += STRIDE)` visits
-// every i < n once, with any number of blocks. 64 bits, as maps can hold more than 2^31 numbers.
-#define FIRST ((int64)blockIdx.x * blockDim.x + threadIdx.x)
-#define STRIDE ((int64)gridDim.x * blockDim.x)
+// A place in an array. Maps can hold more than 2^31 numbers; but a division, of which finding a pixel's row and column
+// takes a few, is several times as fast in 32 bits as in 64, and would else take longer than the memory.
+#if NARROW
+typedef int index_t;
+#else
+typedef int64 index_t;
+#endif
+
+// The first index of this thread, and how far it is to its next one: `for (index_t i = FIRST; i < n; i += STRIDE)` visits
+// every i < n once, with any number of blocks.
+#define FIRST ((index_t)blockIdx.x * (index_t)blockDim.x + (index_t)threadIdx.x)
+#define STRIDE ((index_t)gridDim.x * (index_t)blockDim.x)
 
 #define LOWEST (-(number)INFINITY)
 #ifndef INFINITY

@@ -38,10 +38,10 @@ def test_every_kernel_file_compiles_for_every_generation(path, architecture):
     if nvrtc.problem():
         pytest.skip(nvrtc.problem())
     owner = KERNELS[path]
-    widths = (1, 4) if "WIDTH" in path.read_text(encoding="utf-8") else (1,)
+    builds = (("-DWIDTH=1",), ("-DWIDTH=4", "-DNARROW=1"))
     for dtype in owner.dtypes:
-        for width in widths:
-            options = (*OPTIONS[dtype], f"-DWIDTH={width}", f"-arch={architecture}")
+        for build in builds:
+            options = (*OPTIONS[dtype], *build, f"-arch={architecture}")
             code = nvrtc.cubin(owner.source(), path.name, options)
             assert code[:4] == b"\x7fELF"
             for kernel in owner.signatures():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minissd import cuda
 from minissd.backend import to_cpu
 from minissd.cuda import use_kernels
 from minissd.nn import GlobalAvgPool, MaxPool2d
@@ -40,6 +41,13 @@ def test_max_pooling_equals_its_array_code(case, dtype, device, rng):
     np.testing.assert_array_equal(got[0], expected[0])
     np.testing.assert_allclose(got[1], expected[1], rtol=1e-6 if dtype == "float32" else 1e-14)
     assert got[0].dtype == got[1].dtype == dtype
+
+
+def test_places_of_64_bits_are_the_same_places(device, rng, monkeypatch):
+    monkeypatch.setattr(cuda, "NARROW_SIZE", 0)
+    expected, got = both(MaxPool2d(3, 2, 1), rng.standard_normal((2, 5, 7, 4)), np.ones, device)
+    for a, b in zip(got, expected):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_window_with_a_nan_gives_nan_and_nobody_its_gradient(device, rng):

@@ -28,13 +28,13 @@ extern "C" __global__ void max_pool_forward(
     int kernel_h, int kernel_w, int stride_h, int stride_w, int pad_h, int pad_w)
 {
     int packs = channels / WIDTH;
-    int64 count = (int64)n * out_height * out_width * packs;
-    for (int64 i = FIRST; i < count; i += STRIDE) {
+    index_t count = (index_t)n * out_height * out_width * packs;
+    for (index_t i = FIRST; i < count; i += STRIDE) {
         int c = (int)(i % packs) * WIDTH;
-        int64 pixel = i / packs;
+        index_t pixel = i / packs;
         int column = (int)(pixel % out_width);
         int row = (int)(pixel / out_width % out_height);
-        int64 image = pixel / out_width / out_height;
+        index_t image = pixel / out_width / out_height;
         int top = row * stride_h - pad_h, left = column * stride_w - pad_w;
 
         number best[WIDTH];
@@ -58,7 +58,7 @@ extern "C" __global__ void max_pool_forward(
                 }
             }
         pack result;
-        int64 place = pixel * channels + c;
+        index_t place = pixel * channels + c;
         for (int k = 0; k < WIDTH; k++) result.at[k] = (real)best[k];
         store(y + place, result);
         *(cells*)(winner + place) = found;
@@ -71,13 +71,13 @@ extern "C" __global__ void max_pool_backward(
     int kernel_h, int kernel_w, int stride_h, int stride_w, int pad_h, int pad_w)
 {
     int packs = channels / WIDTH;
-    int64 count = (int64)n * height * width * packs;
-    for (int64 i = FIRST; i < count; i += STRIDE) {
+    index_t count = (index_t)n * height * width * packs;
+    for (index_t i = FIRST; i < count; i += STRIDE) {
         int c = (int)(i % packs) * WIDTH;
-        int64 pixel = i / packs;
+        index_t pixel = i / packs;
         int column = (int)(pixel % width) + pad_w;
         int row = (int)(pixel / width % height) + pad_h;
-        int64 image = pixel / width / height;
+        index_t image = pixel / width / height;
 
         // Windows r with r * stride <= row < r * stride + kernel see this row, and likewise the column.
         int first_r = row < kernel_h ? 0 : (row - kernel_h) / stride_h + 1;
@@ -89,7 +89,7 @@ extern "C" __global__ void max_pool_backward(
         for (int r = last_r; r >= first_r; r--) // backwards: cells of the window in their order, as in the array code
             for (int s = last_s; s >= first_s; s--) {
                 int cell = (row - r * stride_h) * kernel_w + column - s * stride_w;
-                int64 place = ((image * out_height + r) * out_width + s) * channels + c;
+                index_t place = ((image * out_height + r) * out_width + s) * channels + c;
                 pack gradient = load(dy + place);
                 cells winners = *(const cells*)(winner + place);
                 for (int k = 0; k < WIDTH; k++)
@@ -107,24 +107,24 @@ extern "C" __global__ void mean_forward(
 {
     __shared__ number sums[LANES][32];
     int c = blockIdx.x * 32 + threadIdx.x, lane = threadIdx.y;
-    const real* image = x + (int64)blockIdx.y * pixels * channels;
+    const real* image = x + (index_t)blockIdx.y * pixels * channels;
     number sum = 0;
     if (c < channels)
-        for (int p = lane; p < pixels; p += LANES) sum += (number)image[(int64)p * channels + c];
+        for (int p = lane; p < pixels; p += LANES) sum += (number)image[(index_t)p * channels + c];
     sums[lane][threadIdx.x] = sum;
     __syncthreads(); // reached by every thread: those beyond the last channel too
     if (lane == 0 && c < channels) {
         for (int other = 1; other < LANES; other++) sum += sums[other][threadIdx.x];
-        y[(int64)blockIdx.y * channels + c] = (real)(sum / pixels);
+        y[(index_t)blockIdx.y * channels + c] = (real)(sum / pixels);
     }
 }
 
 extern "C" __global__ void mean_backward(
     const real* __restrict__ dy, real* __restrict__ dx, int n, int pixels, int channels)
 {
-    int64 count = (int64)n * pixels * channels;
-    for (int64 i = FIRST; i < count; i += STRIDE) {
-        int64 image = i / channels / pixels;
+    index_t count = (index_t)n * pixels * channels;
+    for (index_t i = FIRST; i < count; i += STRIDE) {
+        index_t image = i / channels / pixels;
         dx[i] = (real)((number)dy[image * channels + i % channels] / pixels);
     }
 }

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from minissd.backend import Array, array_module
-from minissd.cuda import BLOCK, Compiled, Kernels, pack_width, use_kernels
+from minissd.cuda import BLOCK, Compiled, Kernels, narrow, pack_width, use_kernels
 from minissd.errors import check
 from minissd.nn.conv import Pair, pair
 from minissd.nn.convolution.im2col import ConvShape
@@ -88,7 +88,7 @@ class MaxPool2d(Layer):
         """Return the kernels for an array, or None."""
         if self.shape.kernel[0] * self.shape.kernel[1] > MOST_CELLS:
             return None
-        return KERNELS.of(x, WIDTH=pack_width(x.shape[-1], x))
+        return KERNELS.of(x, WIDTH=pack_width(x.shape[-1], x), NARROW=narrow(x))
 
     def _walk(self) -> tuple[int, ...]:
         return (*self.shape.kernel, *self.shape.stride, *self.shape.padding)
@@ -128,7 +128,7 @@ class MaxPool2d(Layer):
         dx = xp.empty(self._sizes[:4], dy.dtype)
         dy = xp.ascontiguousarray(dy)
         with use_kernels(True):  # only the kernels know what the way there has kept
-            kernels = KERNELS.of(dy, WIDTH=pack_width(dy.shape[-1], dy))
+            kernels = KERNELS.of(dy, WIDTH=pack_width(dy.shape[-1], dy), NARROW=narrow(dx, dy))
         args = (dy, self._winner, dx, *self._sizes, *self._walk())
         kernels.launch("max_pool_backward", dx.size // kernels.width, BLOCK, args)
         return dx
