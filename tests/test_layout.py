@@ -50,7 +50,7 @@ ALLOWED = {
     | {"nn", "boxes", "datasets", "evaluation", "models", "plotting"},
 }
 ALLOWED["commands"] = set(ALLOWED)
-ALLOWED["cli"] = BASE | {"commands"}
+ALLOWED["cli"] = BASE | {"commands", "products"}
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["minissd"] = set()  # the package itself imports none of its parts
 
