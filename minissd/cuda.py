@@ -96,13 +96,16 @@ class Kernels:
     def __init__(self, beside: str, name: str, half: bool = False):
         self.path = Path(beside).with_name(name)
         self.dtypes = tuple(OPTIONS) if half else ("float32", "float64")
+        self._names = {
+            np.dtype(name): name for name in self.dtypes
+        }  # a dtype's own name takes long
         self._compiled: dict[tuple, Compiled] = {}
 
     def offered(self, x: Array) -> bool:
         """Say whether `of` would return kernels for an array, without compiling any."""
         if isinstance(x, np.ndarray) or not kernels_are_on():
             return False
-        return _compiler(array_module(x)) is not None and str(x.dtype) in self.dtypes
+        return _compiler(array_module(x)) is not None and x.dtype in self._names
 
     def of(self, x: Array, **options: int) -> Compiled | None:
         """Return the kernels for the device and the dtype of an array, or None where its array code is to be run.
@@ -113,7 +116,7 @@ class Kernels:
         """
         if not self.offered(x):
             return None
-        xp, dtype = array_module(x), str(x.dtype)
+        xp, dtype = array_module(x), self._names[x.dtype]
         key = (xp, dtype, *sorted(options.items()))
         if key not in self._compiled:
             flags = OPTIONS[dtype] + tuple(f"-D{name}={value}" for name, value in options.items())
@@ -181,6 +184,7 @@ class Compiled:
         self._parameters = parameters
         self._types = {"real": dtype, "number": "float32" if dtype == "float16" else dtype}
         self._functions: dict[str, Any] = {}
+        self._slots: dict[str, list[tuple[Slot, np.dtype]]] = {}
 
     def launch(
         self,
@@ -214,23 +218,37 @@ class Compiled:
 
     def _fit(self, name: str, args: Sequence[Any]) -> tuple:
         """Return the arguments in the types of the kernel's parameters; refuse those that do not fit."""
-        slots = self._parameters[name]
+        if name not in self._slots:
+            slots = self._parameters[name]
+            types = [np.dtype(self._types.get(slot.dtype, slot.dtype)) for slot in slots]
+            self._slots[name] = list(zip(slots, types))
+        slots = self._slots[name]
         check(len(args) == len(slots), f"arguments of {name}", f"{len(slots)} of them", len(args))
-        return tuple(self._fitted(name, slot, value) for slot, value in zip(slots, args))
+        return tuple(
+            [_fitted(name, slot, dtype, value) for (slot, dtype), value in zip(slots, args)]
+        )
 
-    def _fitted(self, name: str, slot: Slot, value: Any) -> Any:
-        dtype = self._types.get(slot.dtype, slot.dtype)
-        label = f"{name}({slot.name})"
-        if slot.is_array:
-            got = str(getattr(value, "dtype", type(value).__name__))
-            check(got == dtype, label, f"a device array of {dtype}", got)
-            check(bool(value.flags.c_contiguous), label, "a contiguous array", value.strides)
+
+def _fitted(name: str, slot: Slot, dtype: np.dtype, value: Any) -> Any:
+    """Return an argument in the type of its parameter; written so that what fits is quick: it is asked every time."""
+    if slot.is_array:
+        got = getattr(value, "dtype", None)
+        if got is not None and got == dtype and value.flags.c_contiguous:
             return value
-        check(not hasattr(value, "get"), label, "a number", "an array")
-        number = np.dtype(dtype).type(value)  # NumPy refuses an int that does not fit
-        exact = number == value or dtype.startswith("float")
-        check(bool(exact), label, f"a whole number that fits {dtype}", value)
-        return number
+        label = f"{name}({slot.name})"
+        check(
+            got is not None and got == dtype,
+            label,
+            f"a device array of {dtype}",
+            got or type(value).__name__,
+        )
+        check(False, label, "a contiguous array", value.strides)
+    if not isinstance(value, (int, float, np.generic)):
+        check(False, f"{name}({slot.name})", "a number", type(value).__name__)
+    number = dtype.type(value)  # NumPy refuses an int that does not fit
+    if number != value and dtype.kind != "f":
+        check(False, f"{name}({slot.name})", f"a whole number that fits {dtype}", value)
+    return number
 
 
 def pack_width(channels: int, *arrays: Array) -> int:

@@ -41,7 +41,8 @@ static uint3 threadIdx, blockIdx;
 static dim3 blockDim, gridDim;
 static const int warpSize = 32;
 
-// Any variable in shared memory makes the linker define these two; this one does so where a file has none.
+// Any variable in shared memory makes the linker define these two; this one does so where a file has none (and is
+// written to in `run_block`, so that it is not left out as unused).
 __shared__ volatile char shared_memory_exists;
 extern "C" char __start_shared_memory[], __stop_shared_memory[];
 
@@ -140,6 +141,7 @@ static void run_block() {
         makecontext(&fibre.context, enter, 0);
         fibre.state = RUNS;
     }
+    shared_memory_exists = 1;
     memset(__start_shared_memory, 0xff, __stop_shared_memory - __start_shared_memory);
     memset(dynamic_shared, 0xff, sizeof dynamic_shared);
     for (;;) {
@@ -259,9 +261,9 @@ static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline int __ffsll(long long x) { return __builtin_ffsll(x); }
 static inline int __clz(int x) { return x ? __builtin_clz(x) : 32; }
 static inline int __clzll(long long x) { return x ? __builtin_clzll(x) : 64; }
-static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
-static inline double rsqrt(double x) { return 1 / sqrt(x); }
-static inline float rsqrt(float x) { return 1 / sqrtf(x); }
+template <class T> T one_by_root(T x) { return 1 / std::sqrt(x); }
+#define rsqrt one_by_root // by macros, as newer C libraries have functions of these names
+#define rsqrtf one_by_root<float>
 #define __expf expf
 #define __logf logf
 static inline float __fdividef(float a, float b) { return a / b; }

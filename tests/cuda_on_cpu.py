@@ -31,7 +31,16 @@ from strict_array import StrictArray
 from minissd.cuda import Slot, signatures
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
-FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-fno-strict-aliasing")
+FLAGS = (
+    "-std=c++17",
+    "-O1",
+    "-fPIC",
+    "-shared",
+    "-w",
+    "-ffp-contract=off",
+    "-fno-strict-aliasing",
+    "-fno-sanitize=undefined",
+)
 GUARD = (
     4096  # bytes before and behind every array; a multiple of any alignment that kernels ask for
 )

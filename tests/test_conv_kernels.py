@@ -11,7 +11,7 @@ import pytest
 from minissd import cuda, products
 from minissd.backend import to_cpu
 from minissd.cuda import use_kernels
-from minissd.nn import Conv2d, ReLU, ReLU6, Sequential
+from minissd.nn import Conv2d, MaxPool2d, ReLU, ReLU6, Sequential
 from minissd.nn.convolution import (
     choice,
     depthwise,
@@ -146,6 +146,33 @@ def test_channel_sums_equal_those_of_the_array_code(rows, columns, device, rng):
     np.testing.assert_allclose(
         to_cpu(sums.channel_sums(device.asarray(x))), x.sum((0, 1, 2)), rtol=1e-10, atol=1e-10
     )
+
+
+def test_no_layer_waits_for_the_device_or_moves_data(device, rng, counted):
+    layers = Sequential(
+        *(Conv2d(16, 16, 3, padding=1, rng=rng), ReLU(), MaxPool2d(2)),  # Winograd
+        *(Conv2d(16, 16, 3, padding=1, groups=16, rng=rng), ReLU6(), Conv2d(16, 4, 1, rng=rng)),
+    ).to(device)
+    x = device.asarray(rng.standard_normal((1, 16, 16, 16)).astype(np.float32))
+    dy = device.ones((1, 8, 8, 4), "float32")
+    assert layers.steps[0].algorithm_for(x) is device_winograd
+    counted.reset()
+    layers.forward(x)
+    layers.backward(dy)
+    assert (counted.to_host, counted.to_device, counted.syncs) == (0, 0, 0)
+
+
+def test_sums_repeat_bit_for_bit(device, rng):
+    layer = Conv2d(16, 16, 3, padding=1, rng=rng).to(device)
+    x, dy = (device.asarray(rng.standard_normal((2, 16, 16, 16)).astype("float32")) for _ in "ab")
+    gradients = []
+    for _ in range(2):
+        layer.zero_grad()
+        layer.forward(x)
+        dx = layer.backward(dy)
+        gradients.append([to_cpu(a) for a in (dx, layer.weight.grad, layer.bias.grad)])
+    for a, b in zip(*gradients):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_nan_stays_nan_under_an_activation(device):
