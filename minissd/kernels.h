@@ -5,7 +5,6 @@
 //   NUMBER  what they are computed in        (float, double; float for __half)
 // and two numbers say more: WIDTH, how many neighbouring channels a thread moves at once (1 or 4), and NARROW, whether
 // all arrays are so small that places in them fit 32 bits.
-#pragma once
 
 #if HALF
 #include <cuda_fp16.h>

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from minissd import cuda, products
+from minissd import cuda
 from minissd.backend import to_cpu
 from minissd.cuda import use_kernels
 from minissd.nn import Conv2d, MaxPool2d, ReLU, ReLU6, Sequential
@@ -252,53 +249,3 @@ def test_gradients_of_winograd_are_right(device, rng, monkeypatch):
     layer = Conv2d(2, 3, 3, padding=1, rng=rng, dtype=np.float64).to(device)
     report = check_layer(layer, device.asarray(rng.standard_normal((1, 5, 6, 2))), rng)
     assert report.passed, report.describe()
-
-
-def cublas_on_cpu():
-    """Stand in for cuBLAS's batched product, which reads and writes column by column."""
-
-    def gemm(*args):
-        _, op_a, op_b, m, n, k, alpha, *rest = args
-        a, kind, lda, stride_a, b, _, ldb, stride_b, beta, c, _, ldc, stride_c, batch, _, _ = rest
-        number = ctypes.c_double if kind == 1 else ctypes.c_float
-
-        def matrix(address, i, stride, ld, columns):
-            start = ctypes.cast(
-                address + i * stride * ctypes.sizeof(number), ctypes.POINTER(number)
-            )
-            return np.ctypeslib.as_array(start, (columns, ld)).T
-
-        scale = [
-            np.ctypeslib.as_array(ctypes.cast(p, ctypes.POINTER(number)), (1,))[0]
-            for p in (alpha, beta)
-        ]
-        assert scale == [1, 0]
-        for i in range(batch):
-            left = matrix(a, i, stride_a, lda, m if op_a else k)[: k if op_a else m]
-            right = matrix(b, i, stride_b, ldb, k if op_b else n)[: n if op_b else k]
-            out = matrix(c, i, stride_c, ldc, n)[:m]
-            out[...] = (left.T if op_a else left) @ (right.T if op_b else right)
-
-    names = ("CUBLAS_COMPUTE_32F", "CUBLAS_COMPUTE_64F", "CUBLAS_GEMM_DEFAULT")
-    return SimpleNamespace(gemmStridedBatchedEx=gemm, **dict.fromkeys(names, 0))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_cublas_is_asked_for_the_product_that_the_array_code_computes(dtype, device, rng):
-    left, right = (device.asarray(rng.standard_normal((3, 5, n)).astype(dtype)) for n in (4, 2))
-    expected = to_cpu(left).transpose(0, 2, 1) @ to_cpu(right)
-    np.testing.assert_allclose(
-        to_cpu(products.transposed_products(left, right)), expected, rtol=1e-5
-    )
-    if device.__name__ != "cupy":  # the call itself, on a stand-in for cuBLAS
-        out = device.zeros(expected.shape, dtype)
-        products._multiply_transposed(cublas_on_cpu(), 0, left, right, out)
-        np.testing.assert_allclose(to_cpu(out), expected, rtol=1e-5)
-
-
-def test_tf32_is_refused_on_a_cpu():
-    with (
-        pytest.raises(ValueError, match="TF32 is a way of multiplying on a GPU"),
-        products.use_tf32("cpu"),
-    ):
-        pass
