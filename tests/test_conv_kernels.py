@@ -195,6 +195,34 @@ def test_the_numbers_in_the_source_are_the_matrices_of_the_points(device):
     np.testing.assert_allclose(turned[:, ::-1, 0], expected[:, 0], rtol=1e-14)
 
 
+def to_tf32(device, array):
+    """Round float32 numbers to 10 bits of mantissa, ties to even, as tensor cores read them."""
+    bits = to_cpu(array).view(np.uint32)
+    rounded = (bits + 0xFFF + (bits >> 13 & 1)) & np.uint32(0xFFFFE000)
+    return device.asarray(rounded.view(np.float32))
+
+
+def test_tf32_costs_winograd_four_times_what_it_costs_im2col(device, rng, monkeypatch):
+    """The two errors that `device_winograd` states, on products whose operands were rounded here."""
+    shape = ConvShape((3, 3), (1, 1), (1, 1))
+    x = np.maximum(rng.standard_normal((1, 16, 16, 64)), 0).astype(np.float32)
+    w = (rng.standard_normal((3, 3, 64, 64)) / 17).astype(np.float32)
+    true = im2col.forward(x.astype(np.float64), w.astype(np.float64), shape)
+
+    def error(y):
+        return np.sqrt(((to_cpu(y) - true) ** 2).mean() / (true**2).mean())
+
+    x, w = device.asarray(x), device.asarray(w)
+    plain = device_im2col.forward(to_tf32(device, x), to_tf32(device, w), shape)
+    matmul = device.matmul
+    monkeypatch.setattr(
+        device, "matmul", lambda a, b: matmul(to_tf32(device, a), to_tf32(device, b))
+    )
+    by_points = device_winograd.forward(x, w, shape)
+    assert 2.5e-4 < error(plain) < 3.3e-4
+    assert 1.0e-3 < error(by_points) < 1.4e-3
+
+
 @pytest.mark.parametrize(
     "shape, filters, dtype, expected",
     [

@@ -6,7 +6,7 @@ points, (36, tiles, C) and (36, tiles, K), are 36/16 = 2.25 times as large as th
 into runs of images whose values at the points fit `WORKSPACE`.
 
 With TF32 the products' operands are rounded to 10 bits, which the way back enlarges: a relative error (root mean
-square) of 1.2e-3 for 64 to 512 channels, where im2col's products have 2.9e-4.
+square) near 1.2e-3 for 64 to 512 channels, where im2col's products have 3e-4.
 """
 
 from __future__ import annotations
