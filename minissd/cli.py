@@ -10,6 +10,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 COMMANDS = {
     "demo": "train a small SSD on generated pictures and show what it sees (start here)",
@@ -77,6 +78,16 @@ def _module(command: str) -> object:
     return importlib.import_module(f"minissd.commands.{command.replace('-', '_')}")
 
 
+def _arithmetic(args: argparse.Namespace) -> AbstractContextManager:
+    """Return the context that a command computes in: `--tf32` where it has that and it was given."""
+    if not getattr(args, "tf32", False):
+        return nullcontext()
+    from minissd.backend import resolve_device
+    from minissd.products import use_tf32
+
+    return use_tf32(resolve_device(args.device))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -90,7 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = argv[0] if argv and argv[0] in COMMANDS else None
     args = build_parser(command).parse_args(argv)
     try:
-        return _module(args.command).run(args) or 0
+        with _arithmetic(args):
+            return _module(args.command).run(args) or 0
     except KeyboardInterrupt:
         print("minissd: interrupted", file=sys.stderr)
         return 130

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import cuda_on_cpu
 import numpy as np
 import peer_report
 import pytest
@@ -35,6 +37,27 @@ def _array_modules() -> list[ModuleType]:
 def xp(request: pytest.FixtureRequest) -> ModuleType:
     """Return an array module: NumPy, the strict stand-in for a device, and CuPy where a GPU is present."""
     return request.param
+
+
+def _devices() -> list[ModuleType]:
+    return _array_modules()[1:]
+
+
+@pytest.fixture(params=_devices(), ids=lambda module: f"{module.__name__}-kernels")
+def device(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """Return a device module whose layers launch kernels: the strict stand-in, where CUDA runs on the CPU, and CuPy.
+
+    The fixture `xp` gives the stand-in without kernels, where layers run their array code: one test with kernels costs
+    as much as many without, so each kernel has its own, on shapes of a few pixels.
+    """
+    if request.param is not strict:
+        yield request.param
+        return
+    problem = cuda_on_cpu.compiler_problem()
+    if problem:
+        pytest.skip(problem)
+    with cuda_on_cpu.kernels_on(strict):
+        yield strict
 
 
 @pytest.fixture
@@ -98,6 +121,7 @@ def pytest_report_header() -> list[str]:
     gpu = "tested on the GPU" if GPU_PROBLEM is None else f"not tested here ({GPU_PROBLEM})"
     return [
         f"minissd {minissd.__version__}, numpy {np.__version__}, blas {blas_description()}",
+        f"kernels: {cuda_on_cpu.compiler_problem() or 'run on the CPU, on the strict stand-in'}",
         f"CuPy: {gpu}; the strict stand-in takes its place everywhere",
         f"photographs: {photos}",
     ]

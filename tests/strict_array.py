@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import operator
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from strict_names import (
@@ -116,6 +116,12 @@ def _run(function: Any, name: str, names: list[str], label: str, args: tuple, kw
     return result if name in HOST_ANSWERS else _wrap(result)
 
 
+class Memory(NamedTuple):
+    """Where an array begins, as CuPy's `MemoryPointer` says it."""
+
+    ptr: int
+
+
 class StrictArray:
     """NumPy data behind the interface of a CuPy array; `get` and `item` are the ways to the host."""
 
@@ -131,6 +137,10 @@ class StrictArray:
 
     def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
         return strict
+
+    @property
+    def data(self) -> Memory:
+        return Memory(self._data.ctypes.data)
 
     def get(self) -> np.ndarray:
         transfers.to_host += 1

@@ -45,6 +45,19 @@ def test_training_steps_on_a_device_equal_those_on_the_host(optimizer):
         np.testing.assert_allclose(device_state[name], value, rtol=0.02, atol=0.02, err_msg=name)
 
 
+def test_training_steps_with_kernels_equal_those_on_the_host(device):
+    host, host_results, _ = train(np, "sgd", steps=2)
+    trained, results, batch = train(device, "sgd", steps=2)
+    for a, b in zip(host_results, results):
+        np.testing.assert_allclose(a, b, rtol=1e-3)
+    state = trained.state()
+    for name, value in host.state().items():
+        np.testing.assert_allclose(state[name], value, rtol=0.02, atol=0.02, err_msg=name)
+    for a, b in zip(*(Detector(m, ("a", "b", "c")).detect(batch.images) for m in (host, trained))):
+        assert len(a.scores) == len(b.scores)
+        np.testing.assert_allclose(a.scores, b.scores, atol=2e-3)
+
+
 def test_detection_on_a_device_equals_that_on_the_host():
     model, _, batch = train(np, "sgd")
     names = ("a", "b", "c")

@@ -26,32 +26,39 @@ MAX_MEDIAN_FUNCTION_LINES = 12
 # and imports none of its parts). `backend` and `errors` are at the bottom; `nn` and `boxes`
 # do not know each other; `plotting` is a leaf that draws what it is given, called by `training` and `commands` only.
 BASE = {"errors", "backend"}
+DEVICE = {"cuda", "products"}
 TOOLS = {"files", "machine", "parallel"}
 ALLOWED = {
     "errors": set(),
     "backend": {"errors"},
+    "cuda": BASE,
+    "products": BASE,
     "files": {"errors"},
     "machine": set(),
     "parallel": BASE | {"machine"},
-    "nn": BASE | {"parallel"},
-    "boxes": BASE,
+    "nn": BASE | DEVICE | {"parallel"},
+    "boxes": BASE | DEVICE,
     "datasets": BASE | TOOLS | {"boxes"},
     "evaluation": BASE | TOOLS | {"boxes"},
-    "models": BASE | TOOLS | {"nn", "boxes"},
+    "models": BASE | DEVICE | TOOLS | {"nn", "boxes"},
     "export": BASE | TOOLS | {"nn", "boxes", "models"},
     "plotting": BASE | TOOLS | {"boxes", "datasets", "evaluation"},
-    "system": BASE | TOOLS,
-    "training": BASE | TOOLS | {"nn", "boxes", "datasets", "evaluation", "models", "plotting"},
+    "system": BASE | DEVICE | TOOLS,
+    "training": BASE
+    | DEVICE
+    | TOOLS
+    | {"nn", "boxes", "datasets", "evaluation", "models", "plotting"},
 }
 ALLOWED["commands"] = set(ALLOWED)
-ALLOWED["cli"] = BASE | {"commands"}
+ALLOWED["cli"] = BASE | {"commands", "products"}
 ALLOWED["__main__"] = {"cli"}
 ALLOWED["minissd"] = set()  # the package itself imports none of its parts
 
 # Packages from outside, and the parts that may import them ("*": any).
 OUTSIDE = {
     "numpy": {"*"},
-    "cupy": {"backend", "system"},
+    "cupy": {"backend", "system", "products"},
+    "cupy_backends": {"products"},
     "PIL": {"datasets", "plotting", "commands"},
     "matplotlib": {"plotting"},
     "tqdm": {"training", "commands", "datasets"},
@@ -321,4 +328,4 @@ def test_the_rules_name_real_parts_and_packages():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {re.split(r"[^\w-]", line)[0].lower() for line in project["dependencies"]}
     names = {"PIL" if name == "pillow" else name for name in names}
-    assert names | {"cupy", "onnx", "onnxruntime", "pycocotools"} == set(OUTSIDE)
+    assert names | {"cupy", "cupy_backends", "onnx", "onnxruntime", "pycocotools"} == set(OUTSIDE)

@@ -23,6 +23,7 @@ EXTRAS = {
         "cuda12",
         "cuda13",
         "notebooks",
+        "kernels",
         "test",
         "peer",
         "benchmark",

@@ -30,32 +30,48 @@ def class_list(text: str) -> tuple[str, ...]:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add `--device auto | cpu | gpu`."""
+    """Add `--device auto | cpu | gpu`, and `--tf32`, which `cli` looks at."""
     parser.add_argument(
         "--device", choices=DEVICES, default="auto", help="where to compute; auto: GPU if present"
     )
+    parser.add_argument(
+        "--tf32",
+        action="store_true",
+        help="on a GPU: round the operands of matrix products to 10 bits, which its tensor cores multiply faster",
+    )
 
 
-def open_detector(weights: str | Path, device: str = "auto") -> tuple[Detector, Checkpoint | None]:
+def add_half(parser: argparse.ArgumentParser) -> None:
+    """Add `--half`."""
+    parser.add_argument(
+        "--half", action="store_true", help="on a GPU: detect in half precision (float16)"
+    )
+
+
+def open_detector(
+    weights: str | Path, device: str = "auto", half: bool = False
+) -> tuple[Detector, Checkpoint | None]:
     """Load a trained network.
 
     Args:
         weights: A checkpoint file, a run folder, or a model that `convert` wrote.
         device: auto, cpu or gpu.
+        half: Compute in float16, on a GPU.
 
     Returns:
         The detector, and the checkpoint it comes from; None where it comes from a model.
 
     Raises:
         InputError: The file is missing or damaged, or holds another model's weights.
+        DeviceError: The device is not there, or cannot compute in half precision.
     """
     path = find_checkpoint(weights)
     if is_model(path):
         model, class_names = load_model(path)
         model.to(resolve_device(device)).eval()
-        return Detector(model, class_names), None
+        return Detector(model, class_names, half), None
     checkpoint = load_checkpoint(path)
     model = checkpoint.config.build(len(checkpoint.class_names), np.random.default_rng(0))
     fit_state(model, checkpoint.model, path)
     model.to(resolve_device(device)).eval()
-    return Detector(model, checkpoint.class_names), checkpoint
+    return Detector(model, checkpoint.class_names, half), checkpoint

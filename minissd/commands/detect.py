@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minissd.commands.common import add_device, open_detector
+from minissd.commands.common import add_device, add_half, open_detector
 from minissd.errors import InputError
 from minissd.models.pretrained import PHOTOS
 
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-score", type=float, default=0.4, help="show detections from this score on"
     )
     add_device(parser)
+    add_half(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     paths = find_pictures(args.pictures)
     weights = PHOTOS if args.weights is None else args.weights
-    detector, _ = open_detector(weights, args.device)
+    detector, _ = open_detector(weights, args.device, args.half)
     names = output_names(paths)
     refuse_overwriting(paths, Path(args.out), names)
     out = make_folder(args.out)

@@ -43,7 +43,7 @@ class Found(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, on which data, by which rule, and what to write."""
-    from minissd.commands.common import add_device, class_list
+    from minissd.commands.common import add_device, add_half, class_list
 
     parser.add_argument("weights", nargs="?", help="run folder, checkpoint or converted model")
     parser.add_argument(
@@ -83,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", help="folder for the figures of --errors (default: the run's)"
     )
     add_device(parser)
+    add_half(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -147,7 +148,7 @@ def _detect(args: argparse.Namespace) -> Found:
         detector_settings,
     )
 
-    detector, checkpoint = open_detector(args.weights, args.device)
+    detector, checkpoint = open_detector(args.weights, args.device, args.half)
     missing = [f"--{name}" for name in ("data", "split") if not getattr(args, name)]
     if checkpoint is None and missing:
         raise InputError(

@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> None:
     what = "a training step" if args.training else "forward"
     place = "GPU" if device == "gpu" else f"CPU, {thread_count()} threads"
     heading = f"{title}: {what} of {args.images} on the {place}"
-    print(f"{heading}, float32; NumPy {np.__version__}, {platform.machine()}\n")
+    numbers = "float32, products in TF32" if args.tf32 else "float32"
+    print(f"{heading}, {numbers}; NumPy {np.__version__}, {platform.machine()}\n")
     print(profile_table(times, args.top))
     if args.plot:
         from minissd.plotting import save_figure

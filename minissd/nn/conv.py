@@ -6,15 +6,15 @@ from types import ModuleType
 
 import numpy as np
 
-from minissd.backend import Array, array_module
+from minissd.backend import Array
 from minissd.errors import check, check_positive_int
 from minissd.nn import init
 from minissd.nn.activation import can_join
 from minissd.nn.convolution import choice, winograd
 from minissd.nn.convolution.im2col import ConvShape
 from minissd.nn.convolution.kept import KeptKernels
+from minissd.nn.convolution.sums import channel_sums
 from minissd.nn.layer import Layer, Parameter
-from minissd.parallel import run_blocks, runs
 
 Pair = int | tuple[int, int]
 
@@ -136,7 +136,7 @@ class Conv2d(Layer):
         algorithm = self.algorithm_for(x)
         self.weight.grad += algorithm.weight_gradient(x, dy, self.shape)
         if self.bias is not None:
-            self.bias.grad += _channel_sums(dy)
+            self.bias.grad += channel_sums(dy)
         if not self.input_gradient:
             return None
         return algorithm.input_gradient(dy, self.weight.value, self.shape, x.shape)
@@ -149,15 +149,3 @@ class Conv2d(Layer):
             raise ValueError(
                 f"x: a map of {x.shape[1:3]} is smaller than the kernel of {self.shape}"
             )
-
-
-def _channel_sums(dy: Array) -> Array:
-    """Sum (N, H, W, K) over all but the channels: on a CPU as products of ones with runs of pixels, on all threads."""
-    xp = array_module(dy)
-    if xp is not np:
-        return dy.sum(axis=(0, 1, 2))
-    pixels, ones = dy.reshape(-1, dy.shape[-1]), np.ones(4096, dy.dtype)
-    parts = run_blocks(
-        lambda run: ones[: run.stop - run.start] @ pixels[run], runs(len(pixels), len(ones))
-    )
-    return np.sum(parts, axis=0)  # short sums of short sums: they round little

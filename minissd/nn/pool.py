@@ -7,12 +7,16 @@ from itertools import product
 import numpy as np
 
 from minissd.backend import Array, array_module
+from minissd.cuda import BLOCK, Compiled, Kernels, narrow, pack_width, use_kernels
 from minissd.errors import check
 from minissd.nn.conv import Pair, pair
 from minissd.nn.convolution.im2col import ConvShape
 from minissd.nn.convolution.tiles import inside
 from minissd.nn.layer import Layer
 from minissd.parallel import BLOCK_BYTES, run_blocks, runs
+
+KERNELS = Kernels(__file__, "pool.cu", half=True)
+MOST_CELLS = 254  # of a window whose winner is noted in a byte
 
 
 class MaxPool2d(Layer):
@@ -70,9 +74,26 @@ class MaxPool2d(Layer):
             x.shape,
         )
         y = xp.empty((len(x), out_h, out_w, x.shape[-1]), x.dtype)
+        kernels = self._kernels(x)
+        if kernels is not None:
+            self._x, self._y, self._sizes = None, None, (*x.shape, out_h, out_w)
+            self._winner = xp.empty(y.shape, "uint8")
+            args = (xp.ascontiguousarray(x), y, self._winner, *self._sizes, *self._walk())
+            kernels.launch("max_pool_forward", y.size // kernels.width, BLOCK, args)
+            return y
+        self._winner = None
         run_blocks(lambda block: self._pool(x, y, *block), _blocks(x, y, self.shape.stride[0]))
         self._x, self._y = x, y
         return y
+
+    def _kernels(self, x: Array) -> Compiled | None:
+        """Return the kernels for an array, or None."""
+        if self.shape.kernel[0] * self.shape.kernel[1] > MOST_CELLS:
+            return None
+        return KERNELS.of(x, WIDTH=pack_width(x.shape[-1], x), NARROW=narrow(x))
+
+    def _walk(self) -> tuple[int, ...]:
+        return (*self.shape.kernel, *self.shape.stride, *self.shape.padding)
 
     def _pool(self, x: Array, y: Array, images: slice, rows: slice) -> None:
         """Pool some output rows: over the rows of each window first, where runs are longest, then over its columns."""
@@ -93,12 +114,25 @@ class MaxPool2d(Layer):
     def backward(self, dy: Array) -> Array:
         """Hand each window's gradient to the first pixel that holds its maximum; windows that share one add up."""
         xp, x = array_module(dy), self._x
+        if self._winner is not None:
+            return self._collect(dy)
         dx = xp.empty(x.shape, dy.dtype)
         windows_meet = (
             self.shape.kernel[0] > self.shape.stride[0]
         )  # then a thread needs whole images
         blocks = _blocks(x, dy, self.shape.stride[0], whole_images=windows_meet)
         run_blocks(lambda block: self._hand_back(dy, dx, *block), blocks)
+        return dx
+
+    def _collect(self, dy: Array) -> Array:
+        """Do the way back with kernels: each pixel collects from the windows that it won."""
+        xp = array_module(dy)
+        dx = xp.empty(self._sizes[:4], dy.dtype)
+        dy = xp.ascontiguousarray(dy)
+        with use_kernels(True):  # only the kernels know what the way there has kept
+            kernels = KERNELS.of(dy, WIDTH=pack_width(dy.shape[-1], dy), NARROW=narrow(dx, dy))
+        args = (dy, self._winner, dx, *self._sizes, *self._walk())
+        kernels.launch("max_pool_backward", dx.size // kernels.width, BLOCK, args)
         return dx
 
     def _hand_back(self, dy: Array, dx: Array, images: slice, rows: slice) -> None:
@@ -172,11 +206,23 @@ class GlobalAvgPool(Layer):
 
     def forward(self, x: Array) -> Array:
         """Average over height and width."""
-        self._input_shape = x.shape
-        return x.mean(axis=(1, 2), keepdims=True)
+        self._input_shape = n, h, w, c = x.shape
+        kernels = KERNELS.of(x)
+        if kernels is None or not h * w:
+            return x.mean(axis=(1, 2), keepdims=True)
+        xp = array_module(x)
+        y = xp.empty((n, 1, 1, c), x.dtype)
+        args = (xp.ascontiguousarray(x), y, h * w, c)
+        kernels.launch("mean_forward", (-(-c // 32), n), (32, 8), args)
+        return y
 
     def backward(self, dy: Array) -> Array:
         """Give every pixel an equal share of the gradient."""
-        _, h, w, _ = self._input_shape
-        xp = array_module(dy)
-        return xp.broadcast_to(dy / (h * w), self._input_shape).copy()
+        n, h, w, c = self._input_shape
+        xp, kernels = array_module(dy), KERNELS.of(dy)
+        if kernels is None:
+            return xp.broadcast_to(dy / (h * w), self._input_shape).copy()
+        dx = xp.empty(self._input_shape, dy.dtype)
+        args = (xp.ascontiguousarray(dy), dx, n, h * w, c)
+        kernels.launch("mean_backward", dx.size, BLOCK, args)
+        return dx

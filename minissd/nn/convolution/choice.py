@@ -6,7 +6,12 @@
 | pointwise | 1x1 kernels of stride 1                                                                   |
 | winograd  | 3x3 kernels of stride 1, with enough channels and pixels to repay the ways there and back |
 | bands     | everything else that is not cut into groups                                               |
-| im2col    | groups; and everything in float64 and on a GPU: it is the specification of the others     |
+| im2col    | groups; and everything in float64: it is the specification of the others                  |
+
+On a GPU the choice is among the same algorithms, written as kernels around cuBLAS (`device_*.py`): depthwise; Winograd
+in float32 by the same rule; im2col for everything else, which needs no columns where the kernel is 1x1. In float64,
+where gradients are checked, and in float16, where Winograd's values would leave the range, it is im2col too. Where
+kernels are switched off (`MINISSD_KERNELS=0`), devices run the array code of depthwise and im2col.
 """
 
 from __future__ import annotations
@@ -21,7 +26,16 @@ import numpy as np
 
 from minissd.backend import Array, array_module
 from minissd.errors import check
-from minissd.nn.convolution import bands, depthwise, im2col, pointwise, winograd
+from minissd.nn.convolution import (
+    bands,
+    depthwise,
+    device_depthwise,
+    device_im2col,
+    device_winograd,
+    im2col,
+    pointwise,
+    winograd,
+)
 from minissd.nn.convolution.im2col import ConvShape
 
 ALGORITHMS = {
@@ -58,6 +72,8 @@ def winograd_is_on() -> bool:
 
 def choose(shape: ConvShape, x: Array, out_channels: int) -> ModuleType:
     """Return the algorithm for a walk, an input (N, H, W, C) and a number of filters."""
+    if device_im2col.KERNELS.offered(x):
+        return _on_device(shape, x, out_channels)
     if depthwise.suits(shape, x.shape[-1], out_channels):
         return depthwise
     if array_module(x) is not np or x.dtype != np.float32 or shape.groups > 1 or not len(x):
@@ -67,6 +83,15 @@ def choose(shape: ConvShape, x: Array, out_channels: int) -> ModuleType:
     if winograd.pays(shape, x.shape, out_channels) and winograd_is_on():
         return winograd
     return bands
+
+
+def _on_device(shape: ConvShape, x: Array, out_channels: int) -> ModuleType:
+    if depthwise.suits(shape, x.shape[-1], out_channels):
+        return device_depthwise
+    in_float = str(x.dtype) == "float32"
+    if in_float and winograd.pays(shape, x.shape, out_channels) and winograd_is_on():
+        return device_winograd
+    return device_im2col
 
 
 def named(name: str, shape: ConvShape, in_channels: int, out_channels: int) -> ModuleType:

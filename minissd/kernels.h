@@ -1,0 +1,58 @@
+// What every kernel file begins with: put before its text by minissd/cuda.py.
+//
+// The compile options name two types:
+//   REAL    how numbers lie in memory        (float, double, __half)
+//   NUMBER  what they are computed in        (float, double; float for __half)
+// and two numbers say more: WIDTH, how many neighbouring channels a thread moves at once (1 or 4), and NARROW, whether
+// all arrays are so small that places in them fit 32 bits.
+
+#if HALF
+#include <cuda_fp16.h>
+#endif
+
+#ifndef WIDTH
+#define WIDTH 1
+#endif
+
+typedef REAL real;
+typedef NUMBER number;
+typedef unsigned char uint8;
+typedef unsigned int uint32;
+typedef long long int64;
+typedef unsigned long long uint64;
+
+// WIDTH numbers that are read and written together. Four floats are 16 bytes, the most that one thread moves with one
+// instruction; a warp then asks for 512 neighbouring bytes at a time, where 32 single floats are 128.
+#define PACK_BYTES (WIDTH * sizeof(real))
+struct alignas(PACK_BYTES < 16 ? PACK_BYTES : 16) pack {
+    real at[WIDTH];
+};
+
+__device__ inline pack load(const real* where) { return *(const pack*)where; }
+
+__device__ inline void store(real* where, const pack& values) { *(pack*)where = values; }
+
+// A place in an array. Maps can hold more than 2^31 numbers; but a division, of which finding a pixel's row and column
+// takes a few, is several times as fast in 32 bits as in 64, and would else take longer than the memory.
+#if NARROW
+typedef int index_t;
+#else
+typedef int64 index_t;
+#endif
+
+// The first index of this thread, and how far it is to its next one: `for (index_t i = FIRST; i < n; i += STRIDE)` visits
+// every i < n once, with any number of blocks.
+#define FIRST ((index_t)blockIdx.x * (index_t)blockDim.x + (index_t)threadIdx.x)
+#define STRIDE ((index_t)gridDim.x * (index_t)blockDim.x)
+
+#define LOWEST (-(number)INFINITY)
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)
+#endif
+
+__device__ inline int smaller(int a, int b) { return a < b ? a : b; }
+
+__device__ inline int larger(int a, int b) { return a > b ? a : b; }
+
+// a / b rounded up, for a >= 0 and b > 0
+__device__ inline int divide_up(int a, int b) { return (a + b - 1) / b; }
