@@ -110,6 +110,23 @@ def test_targets_of_a_batch_equal_those_of_the_host(device, rng, changes, dtype)
     assert (expected.labels > 0).any()
 
 
+def test_targets_at_the_thresholds_themselves(device, dtype):
+    """An object no box overlaps is forced on the first one, which is not usable; an IoU of 1/2 is too much."""
+    spec = dataclasses.replace(
+        published_spec("ssd300"),
+        matching="overwrite",
+        ignore_border=True,
+        match_iou=0.9,
+        negative_iou=0.5,
+    )
+    centers = np.array([[0, 0, 1, 1], [0.25, 0.25, 0.5, 0.5], [0.25, 0.125, 0.5, 0.25]], dtype)
+    boxes = [np.array([[0.75, 0.75, 0.875, 0.875], [0, 0, 0.5, 0.5]])]
+    for xp in (np, device):
+        targets = make_targets(xp.asarray(centers), boxes, [np.array([7, 8])], spec)
+        assert to_cpu(targets.labels).tolist() == [[0, 8, 0]]
+        assert to_cpu(targets.candidates).tolist() == [[False, False, False]]
+
+
 def test_targets_of_a_batch_without_objects(device, rng, dtype):
     centers = device.asarray(some_centers(rng, 20, dtype))
     nothing = [np.zeros((0, 4), np.float32)] * 2

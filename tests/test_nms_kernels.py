@@ -92,7 +92,8 @@ def test_scores_and_boxes_that_are_no_numbers(device, rng, dtype):
     boxes[0, ::7, 1] = np.nan  # overlap nothing
     boxes[0, 3] = 0.5  # no area
     for floor in (0.01, -0.1, -1.0):
-        check_batch(device, boxes, scores, floor, 0.3, 12, 9)
+        for most in (12, 30):  # 30: zeros of both signs enter, which are equal
+            check_batch(device, boxes, scores, floor, 0.3, most, most)
 
 
 @pytest.mark.parametrize("top_k", [None, 1, 66])
