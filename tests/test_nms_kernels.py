@@ -13,7 +13,7 @@ from minissd.backend import to_cpu
 from minissd.boxes import multiclass_nms, nms
 from minissd.boxes.nms import batched_nms
 from minissd.boxes.nms_kernels import KERNELS, MOST
-from minissd.cuda import use_kernels
+from minissd.cuda import Compiled, use_kernels
 from minissd.models.detector import decode_detections
 from minissd.models.spec import published_spec
 
@@ -174,6 +174,23 @@ def test_a_batch_is_asked_once(device, counted, rng, n):
     counted.reset()
     decode_detections(*outputs, published_spec("ssd300"))
     assert (counted.to_host, counted.to_device, counted.syncs) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_the_launches_do_not_depend_on_what_is_found(device, monkeypatch, rng, n):
+    names = []
+    launch = Compiled.launch
+
+    def noted(self, name, size, block, args, shared=0):
+        names.append(name)
+        launch(self, name, size, block, args, shared)
+
+    monkeypatch.setattr(Compiled, "launch", noted)
+    boxes = device.asarray(np.stack([random_boxes(rng, 30)] * n))
+    for scores in (rng.random((n, 30, 2)), np.zeros((n, 30, 2))):
+        names.clear()
+        batched_nms(boxes, device.asarray(scores))
+        assert names == ["best_above", "silences", "sweep", "best_above", "collect"]
 
 
 def test_kernels_can_be_switched_off(device, rng):
