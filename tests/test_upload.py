@@ -7,8 +7,12 @@ import types
 import numpy as np
 import pytest
 from strict_array import strict
+from test_device_path import some_batch
 
 from minissd.datasets.loader import Batch
+from minissd.models.build import build_minissd
+from minissd.training.config import TrainConfig
+from minissd.training.trainer import Trainer, run_epochs
 from minissd.training.upload import Uploader, upload_ahead
 
 
@@ -220,6 +224,38 @@ def test_closing_ends_the_loading_and_the_thread():
 def test_without_a_gpu_batches_pass_as_they_are(module):
     batches = some_batches()
     assert upload_ahead(batches, module) is batches
+
+
+class SomeBatches:
+    """What `run_epochs` needs of a loader."""
+
+    def __len__(self):
+        return 2
+
+    def epoch(self, number, skip=0):
+        return (some_batch(np.random.default_rng([number, i]), n=2) for i in range(skip, 2))
+
+
+def losses_of(xp):
+    config = TrainConfig("", image_size=96, lr=0.01, warmup=1)
+    model = build_minissd(3, 96, np.random.default_rng(0), width=2).to(xp)
+    found = []
+    run_epochs(
+        Trainer(model, config, 3),
+        SomeBatches(),
+        on_step=lambda result, loader: found.append(result.loss),
+        on_epoch=lambda epoch: None,
+    )
+    return found
+
+
+def test_training_uses_it(monkeypatch, counted):
+    """The pictures of all three steps come through pinned memory; the losses are those of the host."""
+    cuda = FakeCuda()
+    monkeypatch.setattr(strict, "cuda", cuda, raising=False)
+    on_device = losses_of(strict)
+    assert len(cuda.pinned) == 4  # two in each of the two epochs
+    np.testing.assert_allclose(on_device, losses_of(np), rtol=1e-3)
 
 
 def test_on_a_gpu_the_pictures_arrive(xp):
