@@ -1,6 +1,7 @@
 # make demo         train a small SSD on generated pictures, evaluate it, draw what it sees
 # make test         lint and every test
 # make test-oldest  every test with the oldest versions of all packages (Python 3.11 or 3.12)
+# make test-gpu     what can be tested on a GPU, with PYTHON (or PY) as it is: installs nothing
 # make test-peer    the comparisons with PyTorch and torchvision, and how far apart the numbers were
 # make chapters     run the chapters and save them with their outputs
 # make site         build the chapters as web pages: open build/site/index.html
@@ -23,7 +24,7 @@ SITE_STAMP := .venv/.installed-site
 PEER_PY := .venv-peer/$(BIN)
 PEER_STAMP := .venv-peer/.installed
 
-.PHONY: demo chapters site test-site test test-oldest test-peer lint install install-peer clean help
+.PHONY: demo chapters site test-site test test-oldest test-gpu test-peer lint install install-peer clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -73,6 +74,10 @@ $(OLDEST_STAMP): pyproject.toml requirements-oldest.txt
 
 test-oldest: $(OLDEST_STAMP)
 	$(OLDEST_PY) -m pytest
+
+## With the Python at hand: the one named by PY=... or PYTHON=..., not one of its own.
+test-gpu:
+	@$(if $(filter command environment,$(firstword $(origin PY))),$(PY),$(PYTHON)) tests/gpu.py
 
 install-peer: $(PEER_STAMP)
 

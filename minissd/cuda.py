@@ -91,10 +91,13 @@ class Kernels:
         beside: `__file__` of the Python module that launches the kernels.
         name: Of the `.cu` file in the same folder.
         half: Whether the kernels also take float16 (stored as such, computed in float32).
+        header: A file in the same folder with what several `.cu` files use; it is put before this one.
     """
 
-    def __init__(self, beside: str, name: str, half: bool = False):
+    def __init__(self, beside: str, name: str, half: bool = False, header: str | None = None):
         self.path = Path(beside).with_name(name)
+        headers = [Path(__file__).with_name("kernels.h")]
+        self.files = [*headers, *([self.path.with_name(header)] if header else []), self.path]
         self.dtypes = tuple(OPTIONS) if half else ("float32", "float64")
         self._names = {
             np.dtype(name): name for name in self.dtypes
@@ -126,8 +129,10 @@ class Kernels:
 
     def source(self) -> str:
         """Return the text that is compiled: `kernels.h`, then the file, whose lines keep their numbers in messages."""
-        header = Path(__file__).with_name("kernels.h").read_text(encoding="utf-8")
-        return f'{header}\n#line 1 "{self.path.name}"\n{self.path.read_text(encoding="utf-8")}'
+        parts = [
+            f'#line 1 "{path.name}"\n{path.read_text(encoding="utf-8")}' for path in self.files
+        ]
+        return "\n".join(parts)
 
     @cache  # noqa: B019  one of these lives as long as its module
     def signatures(self) -> dict[str, list[Slot]]:

@@ -39,11 +39,10 @@ def xp(request: pytest.FixtureRequest) -> ModuleType:
     return request.param
 
 
-def _devices() -> list[ModuleType]:
-    return _array_modules()[1:]
+DEVICES = _array_modules()[1:]
 
 
-@pytest.fixture(params=_devices(), ids=lambda module: f"{module.__name__}-kernels")
+@pytest.fixture(params=DEVICES, ids=lambda module: f"{module.__name__}-kernels")
 def device(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """Return a device module whose layers launch kernels: the strict stand-in, where CUDA runs on the CPU, and CuPy.
 

@@ -150,13 +150,13 @@ class StrictArray:
         transfers.to_host += 1
         return self._data.item()
 
-    def set(self, array: np.ndarray) -> None:
+    def set(self, arr: np.ndarray, stream: Any = None) -> None:
         transfers.to_device += 1
-        if array.shape != self.shape or array.dtype != self.dtype:
+        if arr.shape != self.shape or arr.dtype != self.dtype:
             raise ValueError(
-                f"set: expected {self.dtype} {self.shape}, got {array.dtype} {array.shape}"
+                f"set: expected {self.dtype} {self.shape}, got {arr.dtype} {arr.shape}"
             )
-        self._data[...] = array
+        self._data[...] = arr  # at once, whatever the stream
 
     def __getitem__(self, index: Any) -> StrictArray:
         return StrictArray(np.asarray(self._data[_index(index)[0]]))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from strict_array import strict
+from conftest import DEVICES
 
 from minissd.backend import array_module, to_cpu
 from minissd.datasets.loader import Batch
@@ -10,6 +10,12 @@ from minissd.models.build import build_minissd
 from minissd.models.detector import Detector
 from minissd.training.config import TrainConfig
 from minissd.training.trainer import Trainer
+
+
+@pytest.fixture(params=DEVICES, ids=lambda module: module.__name__)
+def module(request):
+    """Return the stand-in (without kernels, which would be slow here), and CuPy where a GPU is."""
+    return request.param
 
 
 def some_batch(rng, n=4, size=96):
@@ -33,13 +39,13 @@ def train(module, optimizer, steps=3):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_training_steps_on_a_device_equal_those_on_the_host(optimizer):
+def test_training_steps_on_a_device_equal_those_on_the_host(optimizer, module):
     host, host_results, _ = train(np, optimizer)
-    device, device_results, _ = train(strict, optimizer)
+    device, device_results, _ = train(module, optimizer)
     for a, b in zip(host_results, device_results):
         np.testing.assert_allclose(a, b, rtol=1e-3)
     for name, parameter in device.parameters().items():
-        assert array_module(parameter.value) is strict, name
+        assert array_module(parameter.value) is module, name
     device_state = device.state()
     for name, value in host.state().items():
         np.testing.assert_allclose(device_state[name], value, rtol=0.02, atol=0.02, err_msg=name)
@@ -58,21 +64,21 @@ def test_training_steps_with_kernels_equal_those_on_the_host(device):
         np.testing.assert_allclose(a.scores, b.scores, atol=2e-3)
 
 
-def test_detection_on_a_device_equals_that_on_the_host():
+def test_detection_on_a_device_equals_that_on_the_host(module):
     model, _, batch = train(np, "sgd")
     names = ("a", "b", "c")
     on_host = Detector(model, names).detect(batch.images)
-    on_device = Detector(model.to(strict), names).detect(batch.images)
+    on_device = Detector(model.to(module), names).detect(batch.images)
     for a, b in zip(on_host, on_device):
         assert isinstance(b.boxes, np.ndarray)
         assert len(a.scores) == len(b.scores)
         np.testing.assert_allclose(a.scores, b.scores, atol=1e-4)
 
 
-def test_a_model_that_visits_the_device_comes_back_unchanged():
+def test_a_model_that_visits_the_device_comes_back_unchanged(module):
     model, _, _ = train(np, "sgd", steps=1)
     before = model.state()
-    model.to(strict).to("cpu")
+    model.to(module).to("cpu")
     for name, value in model.state().items():
         np.testing.assert_array_equal(value, before[name])
     assert isinstance(to_cpu(model.parameters()["heads.0.weight"].value), np.ndarray)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from minissd.backend import Array, array_module
 from minissd.boxes.geometry import centers_to_corners, corners_to_centers
+from minissd.cuda import BLOCK, Kernels
 from minissd.errors import check
 
+KERNELS = Kernels(__file__, "coding.cu", header="geometry.h")
 SMALLEST_SIDE = 1e-6  # fraction of the image; a box without width is encoded as if it had this
 LARGEST_LOG_SIZE = 20.0  # exp(20) = 5e8 default boxes: far outside any image, far inside float32
 
@@ -67,7 +69,53 @@ def decode(
     limit = LARGEST_LOG_SIZE if size_clamp is None else size_clamp
     check(limit <= LARGEST_LOG_SIZE, "size_clamp", f"at most {LARGEST_LOG_SIZE}", size_clamp)
     xp = array_module(offsets, default_centers)
+    kernels = KERNELS.of(offsets)
+    fits = offsets.shape[-2:] == default_centers.shape and offsets.dtype == default_centers.dtype
+    if kernels is not None and fits and offsets.size > 0:  # the batch of a network
+        boxes = xp.empty(offsets.shape, offsets.dtype)
+        arrays = (xp.ascontiguousarray(offsets), xp.ascontiguousarray(default_centers), boxes)
+        sizes = boxes.size // 4, len(default_centers)
+        args = (*arrays, *sizes, center_scale, size_scale, limit)
+        kernels.launch("decode", sizes[0], BLOCK, args)
+        return boxes
     default_size = default_centers[..., 2:]
     center = default_centers[..., :2] + offsets[..., :2] * center_scale * default_size
     size = default_size * xp.exp(xp.minimum(offsets[..., 2:] * size_scale, limit))
     return centers_to_corners(xp.concatenate([center, size], axis=-1))
+
+
+def encode_matched(
+    objects: Array,
+    default_centers: Array,
+    usable: Array,
+    object_index: Array,
+    overlap: Array,
+    negative_iou: float,
+    center_scale: float = 0.1,
+    size_scale: float = 0.2,
+) -> tuple[Array, Array, Array]:
+    """Write down what every default box of a batch should answer, on a device that has kernels.
+
+    Args:
+        objects: Shape (N, M, 5), from `pack_objects`.
+        default_centers: Shape (K, 4), float, centers.
+        usable: Shape (K,), bool, the default boxes that take part.
+        object_index: Shape (N, K), int64, what `match_packed` found.
+        overlap: Shape (N, K), float, likewise.
+        negative_iou: An unmatched default box that overlaps an object by this or more is no candidate.
+        center_scale: Divisor of the centre's offsets.
+        size_scale: Divisor of the size's offsets.
+
+    Returns:
+        Labels (N, K) int64, 0 for background; offsets (N, K, 4), 0 for background; and which background boxes may be
+        mined as negatives, (N, K) bool.
+    """
+    xp, (n, rows, _) = array_module(objects), objects.shape
+    k = len(default_centers)
+    labels, offsets = xp.empty((n, k), "int64"), xp.empty((n, k, 4), objects.dtype)
+    candidates = xp.empty((n, k), "bool")
+    inputs = (objects, xp.ascontiguousarray(default_centers), usable, object_index, overlap)
+    numbers = (center_scale, size_scale, SMALLEST_SIDE, negative_iou)
+    args = (*inputs, labels, offsets, candidates, n, k, rows, *numbers)
+    KERNELS.of(objects).launch("encode_matched", n * k, BLOCK, args)
+    return labels, offsets, candidates

@@ -6,12 +6,20 @@ a first step hands boxes to objects whatever their overlap; the published codes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from minissd.backend import Array, array_module
+import numpy as np
+
+from minissd.backend import Array, array_module, to_cpu
 from minissd.boxes.geometry import check_boxes, iou
+from minissd.cuda import BLOCK, Kernels
 from minissd.errors import check, check_shape
 
+KERNELS = Kernels(__file__, "matching.cu", header="geometry.h")
+THREADS = 256  # as in matching.cu
+MOST_DEFAULTS = 2**18  # of the kernels: one bit for each lies in a block's shared memory
+NO_OBJECT = -1  # label of the rows that fill up an image's objects
 RULES = ("one-to-one", "overwrite")
 LEAST_IOU = 1e-6  # a pair that overlaps no more than this is never matched one-to-one (Caffe)
 
@@ -69,6 +77,12 @@ def match(
     if boxes.shape[0] == 0 or n_defaults == 0:
         nothing = xp.full(n_defaults, -1, dtype=xp.int64)
         return Matching(nothing, nothing >= 0, xp.zeros(n_defaults, default_corners.dtype))
+    if can_match_packed(default_corners) and boxes.dtype == default_corners.dtype:
+        labels = xp.ones((boxes.shape[0], 1), boxes.dtype)
+        objects = xp.concatenate([boxes, labels], axis=1)[None]
+        return Matching(
+            *(part[0] for part in match_packed(default_corners, objects, threshold, rule))
+        )
     overlap = iou(boxes, default_corners)  # (M, K)
     owner = _one_to_one(overlap) if rule == "one-to-one" else _overwrite(overlap)
     forced = owner >= 0
@@ -103,3 +117,64 @@ def _overwrite(overlap: Array) -> Array:
     favourite = overlap.argmax(axis=1)[:, None]  # (M, 1)
     wants = favourite == xp.arange(n_defaults)  # (M, K)
     return xp.where(wants, xp.arange(n_objects)[:, None], -1).max(axis=0)
+
+
+def pack_objects(boxes: Sequence[Array], labels: Sequence[Array], dtype: np.dtype) -> np.ndarray:
+    """Put the objects of all images into one array, so that one copy brings them to a device.
+
+    Args:
+        boxes: For each of N images (M, 4) corners.
+        labels: For each image (M,) classes.
+        dtype: Of the result.
+
+    Returns:
+        Shape (N, most objects of an image, at least 1, 5): corners and label, then rows of label `NO_OBJECT`.
+
+    Raises:
+        ValueError: A box is not finite or reversed (its row is named).
+    """
+    boxes, labels = [to_cpu(each) for each in boxes], [to_cpu(each) for each in labels]
+    most = max((len(each) for each in boxes), default=0)
+    packed = np.zeros((len(boxes), max(most, 1), 5), dtype)
+    packed[..., 4] = NO_OBJECT
+    for image, image_boxes, image_labels in zip(packed, boxes, labels):
+        if len(image_boxes):
+            check_boxes(image_boxes, "boxes")
+            image[: len(image_boxes), :4] = image_boxes
+            image[: len(image_boxes), 4] = image_labels
+    return packed
+
+
+def can_match_packed(default_corners: Array) -> bool:
+    """Say whether there are kernels that match these default boxes."""
+    fits = 0 < len(default_corners) <= MOST_DEFAULTS
+    return fits and KERNELS.of(default_corners) is not None
+
+
+def match_packed(default_corners: Array, objects: Array, threshold: float, rule: str) -> Matching:
+    """Do `match` for all images of a batch, on a device that has kernels (see `can_match_packed`).
+
+    Args:
+        default_corners: Shape (K, 4), float, corners.
+        objects: Shape (N, M, 5), same dtype, from `pack_objects`.
+        threshold: As of `match`.
+        rule: As of `match`.
+
+    Returns:
+        A `Matching` whose parts have shape (N, K).
+    """
+    xp, (n, rows, _) = array_module(default_corners, objects), objects.shape
+    kernels, k = KERNELS.of(default_corners), len(default_corners)
+    default_corners, objects = xp.ascontiguousarray(default_corners), xp.ascontiguousarray(objects)
+    best, place = xp.empty((n, rows), objects.dtype), xp.empty((n, rows), "int32")
+    given = xp.empty((n, rows), "int32")
+    args = (default_corners, objects, best, place, given, k, rows)
+    kernels.launch("prefer", (rows, n), THREADS, (*args, rule == "overwrite"))
+    if rule == "one-to-one":
+        bits = 4 * -(-k // 32)
+        kernels.launch("in_rounds", (n,), THREADS, (*args, LEAST_IOU), shared=bits)
+    index, forced = xp.empty((n, k), "int64"), xp.empty((n, k), "bool")
+    overlap = xp.empty((n, k), objects.dtype)
+    args = (default_corners, objects, given, index, forced, overlap, n, k, rows, threshold)
+    kernels.launch("assign", n * k, BLOCK, args)
+    return Matching(index, forced, overlap)

@@ -1,8 +1,9 @@
 """Non-maximum suppression: of many boxes on one object, keep the best.
 
 The best-scored box stays and silences every other that overlaps it too much; then the next best that is left; and so
-on. SSD does this class by class. Each choice depends on the ones before it, so it runs on the host: arrays of a
-device are copied over once, and the answer is copied back.
+on. SSD does this class by class. Each choice depends on the ones before it, so this code runs on the host: arrays of
+a device are copied over once, and the answer is copied back. Where a device offers kernels (`nms_kernels.py`) they
+give the same answer there, ties included.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from minissd.backend import Array, array_module, to_cpu
 from minissd.boxes.geometry import iou
+from minissd.boxes.nms_kernels import kept_places, packed_detections
 from minissd.errors import check, check_positive_int, check_shape
 
 BLOCK = 128  # boxes decided together; 64 to 256 take about the same time
@@ -55,6 +57,11 @@ def nms(
     if top_k is not None:
         check_positive_int(top_k, "top_k")
     xp = array_module(boxes, scores)
+    most = len(boxes) if top_k is None else min(top_k, len(boxes))
+    places = kept_places(boxes, scores, iou_threshold, most)
+    if places is not None:
+        rows = to_cpu(places)
+        return xp.asarray(rows[rows >= 0].astype(np.int64))
     host_boxes, host_scores = to_cpu(boxes), to_cpu(scores)
     order = _best(host_scores, -np.inf, top_k)
     group = np.zeros(len(order), dtype=np.int64)
@@ -95,16 +102,66 @@ def multiclass_nms(
     """
     check_shape(boxes, ("K", 4), "boxes")
     check_shape(scores, (boxes.shape[0], "n_object_classes"), "scores")
-    check(0 <= iou_threshold <= 1, "iou_threshold", "a number in [0, 1]", iou_threshold)
-    check_positive_int(candidates_per_class, "candidates_per_class")
-    check_positive_int(max_detections, "max_detections")
+    _check_numbers(iou_threshold, candidates_per_class, max_detections)
     xp = array_module(boxes, scores)
+    numbers = score_floor, iou_threshold, candidates_per_class, max_detections
+    packed = None if class_agnostic else packed_detections(boxes[None], scores[None], *numbers)
+    if packed is not None:
+        labels = to_cpu(packed[0, :, 4])  # how many there are, the host must know
+        return unpack_detections(packed[0, : int((labels > 0).sum())])
     row, column, score = _candidates(to_cpu(scores), score_floor, candidates_per_class)
     candidate_boxes = to_cpu(boxes)[row]
     group = np.zeros_like(column) if class_agnostic else column
     kept = _suppress(candidate_boxes, group, iou_threshold, limit=max_detections)
     answer = candidate_boxes[kept], column[kept] + 1, score[kept]
     return Detections(*(xp.asarray(part) for part in answer))
+
+
+def batched_nms(
+    boxes: Array,
+    scores: Array,
+    score_floor: float = 0.01,
+    iou_threshold: float = 0.45,
+    candidates_per_class: int = 400,
+    max_detections: int = 200,
+) -> list[Detections]:
+    """Do `multiclass_nms` for all images of a batch; from a device, with one copy to the host where it has kernels.
+
+    Args:
+        boxes: Shape (N, K, 4), float, corners.
+        scores: Shape (N, K, n_object_classes), float.
+        score_floor: As of `multiclass_nms`, like all that follow.
+        iou_threshold: See there.
+        candidates_per_class: See there.
+        max_detections: See there.
+
+    Returns:
+        For each image its `Detections`, NumPy arrays.
+
+    Raises:
+        ValueError: Shapes or numbers are off.
+    """
+    check_shape(boxes, ("N", "K", 4), "boxes")
+    check_shape(scores, (*boxes.shape[:2], "n_object_classes"), "scores")
+    _check_numbers(iou_threshold, candidates_per_class, max_detections)
+    numbers = score_floor, iou_threshold, candidates_per_class, max_detections
+    packed = packed_detections(boxes, scores, *numbers)
+    if packed is None:
+        images = zip(to_cpu(boxes), to_cpu(scores))
+        return [multiclass_nms(*image, *numbers) for image in images]
+    rows = to_cpu(packed)
+    return [unpack_detections(image[image[:, 4] > 0]) for image in rows]
+
+
+def unpack_detections(rows: Array) -> Detections:
+    """Return `Detections` of rows (D, 6): corners, label, score."""
+    return Detections(rows[:, :4], rows[:, 4].astype(np.int64), rows[:, 5])
+
+
+def _check_numbers(iou_threshold: float, candidates_per_class: int, max_detections: int) -> None:
+    check(0 <= iou_threshold <= 1, "iou_threshold", "a number in [0, 1]", iou_threshold)
+    check_positive_int(candidates_per_class, "candidates_per_class")
+    check_positive_int(max_detections, "max_detections")
 
 
 def _best(scores: np.ndarray, floor: float, count: int | None) -> np.ndarray:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minissd.backend import Array, array_module, to_cpu, to_device
+from minissd.backend import Array, array_module, to_device
 from minissd.boxes.coding import decode
 from minissd.boxes.geometry import centers_to_corners, clip
-from minissd.boxes.nms import Detections, multiclass_nms
+from minissd.boxes.nms import Detections, batched_nms
 from minissd.models.half import halved
 from minissd.models.loss import usable_boxes
 from minissd.models.spec import DetectorSpec
@@ -20,7 +20,10 @@ from minissd.nn.losses import softmax
 def decode_detections(
     scores: Array, offsets: Array, default_centers: Array, spec: DetectorSpec
 ) -> list[Detections]:
-    """Turn the network's output into detections, image by image.
+    """Turn the network's output into detections.
+
+    A device with kernels does all images at once, in a number of launches that does not depend on the data, and is
+    asked once, for the detections.
 
     Args:
         scores: (N, K, C + 1) before softmax, background first.
@@ -41,19 +44,15 @@ def decode_detections(
     boxes = decode(offsets, default_centers, spec.center_scale, spec.size_scale, spec.size_clamp)
     if spec.clip_before_nms:
         boxes = clip(boxes)
-    found = []
-    for i in range(len(boxes)):
-        kept = multiclass_nms(
-            boxes[i],
-            probabilities[i],
-            score_floor=spec.score_floor,
-            iou_threshold=spec.nms_iou,
-            candidates_per_class=spec.candidates_per_class,
-            max_detections=spec.max_detections,
-        )
-        host = Detections(*(to_cpu(part) for part in kept))
-        found.append(host._replace(boxes=clip(host.boxes)))
-    return found
+    found = batched_nms(
+        boxes,
+        probabilities,
+        score_floor=spec.score_floor,
+        iou_threshold=spec.nms_iou,
+        candidates_per_class=spec.candidates_per_class,
+        max_detections=spec.max_detections,
+    )
+    return [each._replace(boxes=clip(each.boxes)) for each in found]
 
 
 class Detector:

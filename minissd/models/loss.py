@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from minissd.backend import Array, array_module, to_device
-from minissd.boxes.coding import encode
+from minissd.boxes.coding import encode, encode_matched
 from minissd.boxes.geometry import centers_to_corners, inside_image
-from minissd.boxes.matching import match
+from minissd.boxes.matching import can_match_packed, match, match_packed, pack_objects
 from minissd.boxes.mining import mine_hard_negatives
 from minissd.models.spec import DetectorSpec
 from minissd.nn.losses import smooth_l1, softmax_cross_entropy
@@ -55,6 +55,8 @@ def make_targets(
 ) -> Targets:
     """Match the objects of each image to default boxes and encode them.
 
+    A device with kernels gets all objects of the batch in one copy and does all images at once.
+
     Args:
         default_centers: (K, 4) centre form.
         boxes: For each image (M, 4) corners; host or device arrays.
@@ -70,10 +72,16 @@ def make_targets(
     xp = array_module(default_centers)
     default_corners = centers_to_corners(default_centers)
     n, k = len(boxes), len(default_centers)
-    target_labels = xp.zeros((n, k), np.int64)
-    target_offsets = xp.zeros((n, k, 4), default_centers.dtype)
     inside = usable_boxes(default_corners, spec)
     default_corners = xp.where(inside[:, None], default_corners, 0)  # no area: overlaps nothing
+    if can_match_packed(default_corners):
+        objects = xp.asarray(pack_objects(boxes, labels, default_centers.dtype))
+        found = match_packed(default_corners, objects, spec.match_iou, spec.matching)
+        arrays = objects, default_centers, inside, found.object_index, found.iou
+        scales = spec.center_scale, spec.size_scale
+        return Targets(*encode_matched(*arrays, spec.negative_iou, *scales))
+    target_labels = xp.zeros((n, k), np.int64)
+    target_offsets = xp.zeros((n, k, 4), default_centers.dtype)
     candidates = xp.broadcast_to(inside, (n, k)).copy()
     scales = spec.center_scale, spec.size_scale
     for i, (image_boxes, image_labels) in enumerate(zip(boxes, labels)):
@@ -85,9 +93,8 @@ def make_targets(
         nearest = xp.maximum(found.object_index, 0)
         classes = to_device(image_labels, xp).astype(np.int64)
         target_labels[i] = xp.where(matched, classes[nearest], 0)
-        if (
-            xp is np
-        ):  # a hundred boxes of thousands; on a device, picking them out would make the host wait
+        # A hundred boxes of thousands; on a device, picking them out would make the host wait.
+        if xp is np:
             rows = np.flatnonzero(matched)
             target_offsets[i, rows] = encode(objects[nearest[rows]], default_centers[rows], *scales)
         else:

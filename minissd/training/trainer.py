@@ -17,6 +17,7 @@ from minissd.models.ssd import SSD
 from minissd.nn.optim import clip_gradients
 from minissd.training.config import TrainConfig
 from minissd.training.optimizer import make_optimizer
+from minissd.training.upload import upload_ahead
 
 
 class StepResult(NamedTuple):
@@ -132,10 +133,11 @@ def run_epochs(
         Interrupted: Ctrl-C; the step in progress (and its epoch, if that was its last) was finished first.
         FloatingPointError: The loss is no longer a number.
     """
+    xp = array_module(next(iter(trainer.parameters.values())).value)
     with stop_requests() as stop_requested:
         while trainer.step_number < trainer.total_steps:
             epoch, done = divmod(trainer.step_number, len(loader))
-            for batch in loader.epoch(epoch, skip=done):
+            for batch in upload_ahead(loader.epoch(epoch, skip=done), xp):
                 result = trainer.step(batch)
                 if not np.isfinite(result.loss):
                     raise FloatingPointError(
