@@ -93,7 +93,7 @@ def test_mining_chooses_the_same_boxes_as_the_loop(ratio, least, boxes, dtype, d
 @DTYPES
 def test_mining_with_losses_that_are_no_numbers_equals_its_array_code(dtype, device, rng):
     losses = rng.integers(-2, 3, (40, 50)).astype(dtype)
-    kinds = np.array([np.nan, np.inf, -np.inf, -0.0, np.finfo(dtype).tiny / 4], dtype)
+    kinds = np.array([np.nan, -np.nan, np.inf, -np.inf, -0.0, np.finfo(dtype).tiny / 4], dtype)
     special = rng.random(losses.shape) < rng.random((40, 1)) / 2
     losses[special] = rng.choice(kinds, special.sum())
     positives = rng.random(losses.shape) < 0.1

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from strict_array import strict
 
 from minissd.backend import to_cpu
 from minissd.models.build import build_minissd
@@ -134,7 +135,8 @@ def test_tables_are_sent_once_and_again_when_arrays_move(device, counted):
     before = to_cpu(parameters["p0"].value)
     counted.reset()
     optimizer.step()
-    assert (counted.to_device, counted.to_host, counted.syncs) == (1, 0, 0)
+    sent = int(device is strict)  # which alone counts
+    assert (counted.to_device, counted.to_host, counted.syncs) == (sent, 0, 0)
     assert (to_cpu(parameters["p0"].value) != before).all()
 
 

@@ -113,6 +113,23 @@ def test_a_large_mean_does_not_destroy_the_variance(mean, device, rng):
     np.testing.assert_allclose(to_cpu(kept.var), exact.var(axis=(0, 1, 2)), rtol=1e-5 + rounding)
 
 
+def test_numbers_whose_squares_do_not_fit_float32_still_have_a_variance(device, rng):
+    x = (1e22 * (1 + 1e-5 * rng.standard_normal((2, 5, 5, 3)))).astype(np.float32)
+    layer = BatchNorm2d(3).to(device)
+    layer.forward(device.asarray(x))
+    expected = x.astype(np.float64).var(axis=(0, 1, 2))
+    np.testing.assert_allclose(to_cpu(layer._kept.var), expected, rtol=0.05)
+
+
+def test_at_both_ends_of_the_activation_the_gradient_is_0(device):
+    layer = Sequential(BatchNorm2d(3, dtype="float64"), ReLU6()).eval().to(device)
+    layer.steps[0].beta.value[...] = device.asarray([0.0, 3.0, 6.0])
+    y = layer.forward(device.zeros((1, 1, 1, 3)))
+    np.testing.assert_array_equal(to_cpu(y).ravel(), [0, 3, 6])
+    dx = to_cpu(layer.backward(device.ones((1, 1, 1, 3))))
+    np.testing.assert_array_equal(dx.ravel() > 0, [False, True, False])
+
+
 def test_one_pixel_in_training_is_its_own_mean(device, rng):
     layer = some_norm(4, "float64", rng)
     state, x = layer.state(), rng.standard_normal((1, 1, 1, 4))

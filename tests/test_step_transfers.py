@@ -62,6 +62,21 @@ def test_a_step_by_array_code_alone_reads_nothing_either(counted, monkeypatch):
     assert (counted.to_device, counted.to_host, counted.syncs) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_steps_with_kernels_equal_those_on_the_host_and_repeat_bit_for_bit(optimizer, device):
+    batch = some_batch(np.random.default_rng(1), n=2, size=SIZE)
+    runs = []
+    for module in (np, device, device):
+        trainer = a_trainer(module, optimizer=optimizer, clip_norm=1.0)
+        results = [trainer.step(batch) for _ in range(2)]
+        runs.append(([list(result) for result in results], trainer.model.state()))
+    np.testing.assert_allclose(runs[1][0], runs[0][0], rtol=1e-4)
+    assert runs[1][0] == runs[2][0]
+    for name, value in runs[0][1].items():
+        np.testing.assert_allclose(runs[1][1][name], value, rtol=0.02, atol=0.02, err_msg=name)
+        np.testing.assert_array_equal(runs[1][1][name], runs[2][1][name], err_msg=name)
+
+
 class FakeTrainer:
     """Counts steps; its losses lie where it is told."""
 
