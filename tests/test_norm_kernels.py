@@ -106,7 +106,7 @@ def test_a_large_mean_does_not_destroy_the_variance(mean, device, rng):
     x = (mean + rng.standard_normal((4, 9, 9, 3))).astype(np.float32)
     layer = BatchNorm2d(3).to(device)
     layer.forward(device.asarray(x))
-    kept = layer._kept
+    kept = layer._statistics
     exact = x.astype(np.float64)
     np.testing.assert_allclose(to_cpu(kept.mean), exact.mean(axis=(0, 1, 2)), rtol=3e-7)
     rounding = 2e-7 * mean  # of a number of that size; the variance is about 1
@@ -118,7 +118,7 @@ def test_numbers_whose_squares_do_not_fit_float32_still_have_a_variance(device, 
     layer = BatchNorm2d(3).to(device)
     layer.forward(device.asarray(x))
     expected = x.astype(np.float64).var(axis=(0, 1, 2))
-    np.testing.assert_allclose(to_cpu(layer._kept.var), expected, rtol=0.05)
+    np.testing.assert_allclose(to_cpu(layer._statistics.var), expected, rtol=0.05)
 
 
 def test_at_both_ends_of_the_activation_the_gradient_is_0(device):

@@ -19,6 +19,8 @@ from minissd.errors import check
 from minissd.models.backbones import Trunk
 from minissd.models.spec import DetectorSpec
 from minissd.nn import Conv2d, Layer, init
+from minissd.nn.residual import add
+from minissd.parallel import over_batch
 
 KERNELS = Kernels(__file__, "prepare.cu")
 
@@ -81,9 +83,16 @@ class SSD(Layer):
             args = (xp.ascontiguousarray(images), x, *mean, scale, packs)
             kernels.launch("prepare", packs, BLOCK, args)
             return x
-        x[...] = images
-        x -= self._constant("input_mean", lambda: np.asarray(mean, np.float32), xp)
-        x *= np.float32(scale)
+        w, c = images.shape[2:]
+        own = self._constant("input_mean", lambda: np.asarray(mean, np.float32), xp)
+        means = xp.concatenate([own] * w)  # for a row of pixels: long runs for the processor
+
+        def normalise(part: slice) -> None:
+            rows = x[part].reshape(-1, w * c)
+            xp.subtract(images[part].reshape(-1, w * c), means, out=rows)
+            rows *= np.float32(scale)
+
+        over_batch(normalise, x)
         return x
 
     def forward(self, x: Array) -> tuple[Array, Array]:
@@ -130,7 +139,9 @@ class SSD(Layer):
             d_map = self.heads[i].backward(xp.ascontiguousarray(d_head))
             if self.taps[i] is not None:
                 d_map = self.taps[i].backward(d_map)
-            dx = self.segments[i].backward(d_map if dx is None else d_map + dx)
+                self.taps[i].forget()
+            self.heads[i].forget()
+            dx = self.segments[i].backward(d_map if dx is None else add(d_map, dx))
         return dx
 
     def default_centers(self, xp: object = np) -> Array:
