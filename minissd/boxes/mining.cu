@@ -2,11 +2,11 @@
 //
 // Nothing is sorted. The threshold, the count-th largest loss, is found digit by digit (a radix select): numbers are
 // mapped to whole numbers of the same order, and of those that agree with the digits known so far, a table counts how
-// many have which next digit. Four walks over the losses (eight in double precision) find the threshold, one counts what
-// lies above it, one marks that and the first of its equals. The losses of an image fit the cache.
+// many have which next digit. Four walks over the losses (eight in double precision) find the threshold, one counts
+// what lies above it, one marks that and the first of its equals. The losses of an image fit the cache.
 //
-// All sums are of whole numbers, so the order in which threads add does not matter. A NaN comes after all numbers, as in
-// a sort; as a threshold it is equal to nothing.
+// All sums are of whole numbers, so the order in which threads add does not matter. A NaN comes after all numbers, as
+// in a sort; as a threshold it is equal to nothing.
 
 #define DIGITS 256
 

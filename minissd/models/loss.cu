@@ -1,5 +1,5 @@
-// The MultiBox loss of a batch in three launches, with the mining (boxes/mining.cu) after the first: losses of all boxes;
-// gradients of those that count, and their sums block by block; the sums of all blocks.
+// The MultiBox loss of a batch in three launches, with the mining (boxes/mining.cu) after the first: losses of all
+// boxes; gradients of those that count, and their sums block by block; the sums of all blocks.
 //
 // A warp has one default box at a time, whose class scores its lanes read side by side. Of some 8,732 boxes of an image
 // a few dozen count. The others' scores are not read again, only zeros are written: reading all scores once and writing

@@ -1,5 +1,5 @@
-// From bytes to what the network reads, (value - mean of its channel) * scale: WIDTH values a thread, one pass. The three
-// means come along as numbers, so nothing but the images themselves is copied to the device.
+// From bytes to what the network reads, (value - mean of its channel) * scale: WIDTH values a thread, one pass. The
+// three means come along as numbers, so nothing but the images themselves is copied to the device.
 
 struct alignas(WIDTH) bytes {
     uint8 at[WIDTH];

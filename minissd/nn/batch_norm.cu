@@ -3,9 +3,9 @@
 // registers, and takes every lanes-th pixel of its block's share. So a warp reads and writes without gaps, and nobody
 // divides an index by the number of channels. A grid of (groups of channels, shares of pixels) covers the map.
 //
-// Training reads the map twice on the way there (moments, then the output), and on the way back twice with the gradient.
-// All of that is at the speed of the memory, so what can be computed again is not stored: whether an activation behind
-// lets the gradient through follows from x.
+// Training reads the map twice on the way there (moments, then the output), and on the way back twice with the
+// gradient. The memory sets the pace, so what can be computed again is not stored: whether an activation behind lets
+// the gradient through follows from x.
 //
 // Sums are in a fixed order that depends on sizes alone: pixels of a lane, lanes of a block by halves, then the blocks.
 // Runs repeat bit for bit.
