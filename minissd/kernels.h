@@ -56,3 +56,22 @@ __device__ inline int larger(int a, int b) { return a > b ? a : b; }
 
 // a / b rounded up, for a >= 0 and b > 0
 __device__ inline int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+// Sum and maximum over the 32 lanes of a warp, which each lane is told. Lanes trade in pairs at distances 16, 8, 4, 2,
+// 1, so the order of the sum is always the same. The maximum is of numbers: no lane may offer a NaN.
+#define ALL_LANES 0xffffffffu
+
+__device__ inline number warp_sum(number value)
+{
+    for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(ALL_LANES, value, distance);
+    return value;
+}
+
+__device__ inline number warp_max(number value)
+{
+    for (int distance = 16; distance > 0; distance /= 2) {
+        number other = __shfl_xor_sync(ALL_LANES, value, distance);
+        if (other > value) value = other;
+    }
+    return value;
+}

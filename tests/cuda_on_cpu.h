@@ -274,7 +274,7 @@ static inline double __dadd_rn(double a, double b) { return a + b; }
 static inline double __dmul_rn(double a, double b) { return a * b; }
 static inline double __ddiv_rn(double a, double b) { return a / b; }
 using std::fabs; using std::exp; using std::log; using std::sqrt; using std::fmax; using std::fmin; using std::pow;
-using std::isnan; using std::isinf; using std::isfinite; using std::floor; using std::ceil; using std::log1p; using std::expm1;
+using std::fma; using std::isnan; using std::isinf; using std::isfinite; using std::floor; using std::ceil; using std::log1p; using std::expm1;
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 static inline float max(float a, float b) { return fmaxf(a, b); }

@@ -9,8 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from minissd.backend import Array, array_module
+from minissd.cuda import Compiled, Kernels
 from minissd.errors import check, check_shape
 
+KERNELS = Kernels(__file__, "mining.cu")
+# Of a block: the kernel's table has DIGITS places, a thread for each.
+DIGITS, MOST_THREADS = 256, 1024
 
 def mine_hard_negatives(
     losses: Array,
@@ -44,14 +48,37 @@ def mine_hard_negatives(
     _check_mask(positives, losses.shape, "positives")
     check(ratio >= 0, "ratio", "a number of at least 0", ratio)
     check(min_negatives >= 0, "min_negatives", "a number of at least 0", min_negatives)
-    xp = array_module(losses, positives)
-    negatives = ~positives
     if candidates is not None:
         _check_mask(candidates, losses.shape, "candidates")
+    xp = array_module(losses, positives)
+    kernels = KERNELS.of(losses) if losses.size else None
+    if kernels is not None:
+        return _launch(kernels, losses, positives, candidates, ratio, min_negatives)
+    negatives = ~positives
+    if candidates is not None:
         negatives = negatives & candidates
     wanted = xp.maximum((ratio * positives.sum(axis=1)).astype(xp.int64), min_negatives)
     count = xp.minimum(wanted, negatives.sum(axis=1))[:, None]  # (N, 1)
     return _largest(xp.where(negatives, losses, -xp.inf), count)
+
+
+def _launch(
+    kernels: Compiled,
+    losses: Array,
+    positives: Array,
+    candidates: Array | None,
+    ratio: float,
+    min_negatives: int,
+) -> Array:
+    """Do what `mine_hard_negatives` says with a kernel, one block an image."""
+    xp, (n, k) = array_module(losses, positives), losses.shape
+    mined = xp.empty((n, k), bool)
+    allowed = positives if candidates is None else candidates
+    arrays = map(xp.ascontiguousarray, (losses, positives, allowed))
+    args = (*arrays, candidates is not None, mined, ratio, min_negatives, k)
+    threads = min(MOST_THREADS, max(DIGITS, -(-k // 32) * 32))
+    kernels.launch("mine", (n,), threads, args)
+    return mined
 
 
 def _check_mask(mask: Array, shape: tuple[int, ...], name: str) -> None:

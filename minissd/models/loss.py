@@ -12,6 +12,7 @@ from minissd.boxes.coding import encode, encode_matched
 from minissd.boxes.geometry import centers_to_corners, inside_image
 from minissd.boxes.matching import can_match_packed, match, match_packed, pack_objects
 from minissd.boxes.mining import mine_hard_negatives
+from minissd.models.device_loss import device_loss, loss_kernels
 from minissd.models.spec import DetectorSpec
 from minissd.nn.losses import smooth_l1, softmax_cross_entropy
 
@@ -149,6 +150,11 @@ def multibox_loss(
     the same cross-entropy against background; mining passes no gradient.
     """
     xp = array_module(scores, offsets)
+    kernels = loss_kernels(scores, offsets, targets.labels, targets.offsets)
+    if kernels is not None:
+        mining = (negative_ratio, min_negatives)
+        answer = device_loss(kernels, scores, offsets, targets, mining, mined, n_positives)
+        return MultiBoxResult(*answer)
     n, k, n_classes = scores.shape
     losses, d_scores = softmax_cross_entropy(
         scores.reshape(n * k, n_classes), targets.labels.reshape(-1)

@@ -8,16 +8,21 @@ rows are already in the order map, row, column, box shape, so a reshape is all t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 
 from minissd.backend import Array, array_module, to_device
+from minissd.cuda import BLOCK, Kernels, pack_width
 from minissd.errors import check
 from minissd.models.backbones import Trunk
 from minissd.models.spec import DetectorSpec
 from minissd.nn import Conv2d, Layer, init
 from minissd.nn.residual import add
 from minissd.parallel import over_batch
+
+KERNELS = Kernels(__file__, "prepare.cu")
 
 
 class SSD(Layer):
@@ -70,17 +75,22 @@ class SSD(Layer):
 
     def prepare(self, images: Array) -> Array:
         """Turn uint8 images (N, S, S, 3) into what the network reads: float32, mean taken away, scaled."""
-        xp = array_module(images)
-        mean = to_device(np.asarray(self.spec.input_mean, np.float32), xp)
-        factor = np.float32(1 / self.spec.input_std)
+        xp, mean, scale = array_module(images), self.spec.input_mean, 1 / self.spec.input_std
         x = xp.empty(images.shape, np.float32)
+        kernels = KERNELS.of(x, WIDTH=pack_width(x.size, x, images))
+        if kernels is not None and images.dtype == np.uint8 and images.shape[-1] == len(mean) == 3:
+            packs = x.size // kernels.width
+            args = (xp.ascontiguousarray(images), x, *mean, scale, packs)
+            kernels.launch("prepare", packs, BLOCK, args)
+            return x
         w, c = images.shape[2:]
-        means = xp.concatenate([mean] * w)  # for a row of pixels: long runs for the processor
+        own = self._constant("input_mean", lambda: np.asarray(mean, np.float32), xp)
+        means = xp.concatenate([own] * w)  # for a row of pixels: long runs for the processor
 
         def normalise(part: slice) -> None:
             rows = x[part].reshape(-1, w * c)
             xp.subtract(images[part].reshape(-1, w * c), means, out=rows)
-            rows *= factor
+            rows *= np.float32(scale)
 
         over_batch(normalise, x)
         return x
@@ -136,7 +146,11 @@ class SSD(Layer):
 
     def default_centers(self, xp: object = np) -> Array:
         """Return the default boxes (K, 4) in centre form as an array of module `xp`, computed once for each."""
-        made = self.__dict__.setdefault("_default_centers", {})
-        if xp.__name__ not in made:
-            made[xp.__name__] = to_device(self.spec.default_boxes(), xp)
-        return made[xp.__name__]
+        return self._constant("default_centers", self.spec.default_boxes, xp)
+
+    def _constant(self, name: str, make: Callable[[], np.ndarray], xp: ModuleType) -> Array:
+        """Return an array that is made, and copied to the device, when first asked for."""
+        made = self.__dict__.setdefault("_constants", {})
+        if (name, xp.__name__) not in made:
+            made[name, xp.__name__] = to_device(make(), xp)
+        return made[name, xp.__name__]

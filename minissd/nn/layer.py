@@ -15,6 +15,7 @@ from types import ModuleType
 import numpy as np
 
 from minissd.backend import Array, array_module, to_cpu, to_device
+from minissd.nn import many
 
 
 class Parameter:
@@ -111,7 +112,10 @@ class Layer:
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for parameter in self.parameters().values():
+        parameters = self.parameters().values()
+        if many.fill_zero([parameter.grad for parameter in parameters]):
+            return
+        for parameter in parameters:
             parameter.zero_grad()
 
     def train(self, training: bool = True) -> Layer:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from minissd.backend import Array, array_module
+from minissd.cuda import BLOCK, Kernels
 from minissd.errors import check, check_shape
 from minissd.parallel import over_batch
 
 SHORT_ROW = 100  # numbers
+
+KERNELS = Kernels(__file__, "losses.cu")
 
 
 def softmax(logits: Array) -> Array:
@@ -25,6 +28,13 @@ def softmax(logits: Array) -> Array:
         (..., C), same dtype.
     """
     xp = array_module(logits)
+    kernels = KERNELS.of(logits) if logits.size else None
+    if kernels is not None:
+        probabilities, classes = xp.empty(logits.shape, logits.dtype), logits.shape[-1]
+        rows = logits.size // classes
+        args = (xp.ascontiguousarray(logits), probabilities, rows, classes)
+        kernels.launch("softmax", 32 * rows, BLOCK, args)
+        return probabilities
     probabilities = xp.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities /= probabilities.sum(axis=-1, keepdims=True)
     return probabilities
@@ -67,6 +77,14 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     if xp is np:
         _check_labels(labels, logits.shape[1])
     losses, gradient = xp.empty(logits.shape[0], logits.dtype), xp.empty(logits.shape, logits.dtype)
+    kernels = KERNELS.of(logits) if logits.size and labels.dtype == np.int64 else None
+    if kernels is not None:
+        rows, classes = logits.shape
+        arrays = (xp.ascontiguousarray(logits), xp.ascontiguousarray(labels))
+        kernels.launch(
+            "cross_entropy", 32 * rows, BLOCK, (*arrays, losses, gradient, rows, classes)
+        )
+        return losses, gradient
 
     def block(rows: slice) -> None:
         losses[rows] = _row_losses(logits[rows], labels[rows], gradient[rows])
@@ -128,6 +146,13 @@ def smooth_l1(prediction: Array, target: Array, beta: float = 1.0) -> tuple[Arra
     check(beta > 0, "beta", "a number above 0", beta)
     check_shape(target, tuple(prediction.shape), "target")
     beta = float(beta)
+    kernels = KERNELS.of(prediction) if prediction.dtype == target.dtype else None
+    if kernels is not None:
+        count = prediction.size
+        values, gradient = (xp.empty(prediction.shape, prediction.dtype) for _ in range(2))
+        arrays = (xp.ascontiguousarray(prediction), xp.ascontiguousarray(target))
+        kernels.launch("smooth_l1", count, BLOCK, (*arrays, values, gradient, beta, count))
+        return values, gradient
     difference = prediction - target
     distance = xp.abs(difference)
     inner = xp.minimum(distance, beta)  # both branches in one product; a huge d is never squared

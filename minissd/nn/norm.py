@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from minissd.backend import Array, array_module
+from minissd.cuda import Compiled
 from minissd.errors import check, check_positive_int
+from minissd.nn import device_norm
 from minissd.nn.activation import can_join
+from minissd.nn.device_norm import Statistics, batch_kernels, l2_kernels
 from minissd.nn.layer import Layer, Parameter
 from minissd.parallel import over_batch
 
@@ -65,7 +68,10 @@ class BatchNorm2d(Layer):
     def _normalise(self, x: Array, ceiling: float | None) -> Array:
         """Normalise, and limit to [0, ceiling] if there is one."""
         check(x.shape[-1] == self.channels, "x", f"{self.channels} channels", tuple(x.shape))
-        xp = array_module(x)
+        kernels = batch_kernels(x, self.gamma.value.dtype, self.training)
+        if kernels is not None:
+            return self._launch(kernels, x, ceiling)
+        self._statistics, xp = None, array_module(x)
         if self.training:
             mean, var = _moments(x)
             self._near_zero = _is_near_zero(mean, var)
@@ -88,15 +94,33 @@ class BatchNorm2d(Layer):
         over_batch(scale_and_shift, x)
         return y
 
+    def _launch(self, kernels: Compiled, x: Array, ceiling: float | None) -> Array:
+        """Do what `_normalise` says with kernels."""
+        moments = running = (self.running_mean, self.running_var)
+        if self.training:
+            moments = device_norm.batch_statistics(kernels, x, *running, self.momentum)
+        self._x, self._statistics = x, Statistics(*moments, self.eps, self.training)
+        gamma, beta = self.gamma.value, self.beta.value
+        return device_norm.normalise(kernels, x, self._statistics, gamma, beta, ceiling)
+
     def backward(self, dy: Array) -> Array:
         """Return dx; mean and variance depend on x too, hence the two terms that are taken away.
 
         dx = gamma / std * (dy - mean(dy) - x_hat * mean(dy * x_hat)) with x_hat = (x - mean) / std
         """
+        if self._statistics is not None:
+            return device_norm.batch_gradients(
+                dy, self._x, self._statistics, self.gamma, self.beta, None
+            )
         return self._go_back(dy, None)
 
     def backward_with(self, dy: Array, after: Layer) -> Array:
         """Do the same as `self.backward(after.backward(dy))` without a pass over the maps for the activation."""
+        if self._statistics is not None:
+            parameters = (self.gamma, self.beta)
+            return device_norm.batch_gradients(
+                dy, self._x, self._statistics, *parameters, after.ceiling
+            )
         if not self._used_batch:
             return self.backward(after.backward(dy))
         return self._go_back(dy, after)
@@ -246,7 +270,7 @@ class L2Normalize(Layer):
     Source: Liu et al. 2016, section 3.1 (after ParseNet).
     """
 
-    kept = ("_unit", "_inv_norm")
+    kept = ("_unit", "_inv_norm", "_x", "_divisors")
 
     def __init__(
         self,
@@ -264,7 +288,15 @@ class L2Normalize(Layer):
     def forward(self, x: Array) -> Array:
         """Return scale * x / (length of x over channels, kept above zero)."""
         check(x.shape[-1] == self.channels, "x", f"{self.channels} channels", tuple(x.shape))
-        xp = array_module(x)
+        kernels = l2_kernels(x, self.scale.value.dtype)
+        if kernels is not None:
+            rule = L2_RULES.index(self.rule)
+            y, self._divisors = device_norm.l2_normalise(
+                kernels, x, self.scale.value, self.eps, rule
+            )
+            self._x = x
+            return y
+        self._divisors, xp = None, array_module(x)
         squares = (x * x).sum(axis=-1, keepdims=True)
         if self.rule == "inside":
             divisor, self._slope = xp.sqrt(squares + self.eps), 1
@@ -290,6 +322,8 @@ class L2Normalize(Layer):
 
         With a divisor D(|x|) in place of the norm, <g, unit> is taken D' D / |x| times (1 for rule "inside").
         """
+        if self._divisors is not None:
+            return device_norm.l2_gradients(dy, self._x, self.scale, self._divisors)
         self.scale.grad += _channel_sum(dy * self._unit)
         g = dy * self.scale.value
         along = (g * self._unit).sum(axis=-1, keepdims=True) * self._slope

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from minissd.backend import Array, array_module, to_cpu, to_device
+from minissd.cuda import BLOCK
 from minissd.errors import check
+from minissd.nn import many
 from minissd.nn.layer import Parameter
 from minissd.nn.schedule import StepSchedule, WarmupCosine
 
@@ -77,11 +79,35 @@ class Optimizer:
         """
         lr = self.lr if lr is None else float(lr)
         self.steps += 1
+        if self._step_at_once(lr):
+            return
         for name, parameter in self.parameters.items():
             scale, decay = self._settings[name]
             kept = [self._slots[slot][name] for slot in self.slots]
             for block in _blocks(parameter.value, parameter.grad, *kept):
                 self._update(*block, lr=lr * scale, decay=decay)
+
+    def _step_at_once(self, lr: float) -> bool:
+        """Do the step by one launch for all parameters, and say so; or say that array code must do it.
+
+        Kernels know the optimisers of this file. A class derived from them may go its own way.
+        """
+        name = vars(type(self)).get("kernel")
+        arrays = [[p.value for p in self.parameters.values()]]
+        arrays += [[p.grad for p in self.parameters.values()]]
+        arrays += [list(self._slots[slot].values()) for slot in self.slots]
+        kernels = many.kernels_for(*arrays) if name else None
+        if kernels is None:
+            return False
+        xp, dtype = array_module(arrays[0][0]), str(arrays[0][0].dtype)
+        settings = many.constants(xp, tuple(self._settings.values()), dtype)
+        table = many.table(*arrays)
+        kernels.launch(name, (len(table),), BLOCK, (table, settings, lr, *self._numbers()))
+        return True
+
+    def _numbers(self) -> tuple[float, ...]:
+        """Return what the kernel takes after the learning rate."""
+        return ()
 
     def _update(self, value: Array, grad: Array, *slots: Array, lr: float, decay: float) -> None:
         """Change `value` and the slots in place; `grad` is only read."""
@@ -169,6 +195,7 @@ class SGD(Optimizer):
     """
 
     slots = ("velocity",)
+    kernel = "sgd"
 
     def __init__(
         self,
@@ -181,6 +208,9 @@ class SGD(Optimizer):
         check(0 <= momentum < 1, "momentum", "a number in [0, 1)", momentum)
         super().__init__(parameters, lr, weight_decay, groups)
         self.momentum = float(momentum)
+
+    def _numbers(self) -> tuple[float, ...]:
+        return (self.momentum,)
 
     def _update(
         self, value: Array, grad: Array, velocity: Array, *, lr: float, decay: float
@@ -209,6 +239,7 @@ class Adam(Optimizer):
     """
 
     slots = ("mean", "square")
+    kernel = "adam"
 
     def __init__(
         self,
@@ -224,6 +255,13 @@ class Adam(Optimizer):
         super().__init__(parameters, lr, weight_decay, groups)
         self.betas = (float(betas[0]), float(betas[1]))
         self.eps = float(eps)
+
+    def _numbers(self) -> tuple[float, ...]:
+        keep_mean, keep_square = self.betas
+        root_scale = 1 / math.sqrt(1 - keep_square**self.steps)
+        rate_scale = 1 / (1 - keep_mean**self.steps)
+        gains = (1 - keep_mean, 1 - keep_square)
+        return (isinstance(self, AdamW), *self.betas, *gains, root_scale, rate_scale, self.eps)
 
     def _update(
         self, value: Array, grad: Array, mean: Array, square: Array, *, lr: float, decay: float
@@ -256,6 +294,8 @@ class AdamW(Adam):
     Source: Loshchilov and Hutter 2019, algorithm 2, with the decay multiplied by the learning rate as in PyTorch.
     """
 
+    kernel = "adam"
+
     def _update(
         self, value: Array, grad: Array, mean: Array, square: Array, *, lr: float, decay: float
     ) -> None:
@@ -279,6 +319,10 @@ def clip_gradients(parameters: Mapping[str, Parameter], max_norm: float) -> Arra
     """
     check(max_norm > 0, "max_norm", "a number above 0", max_norm)
     check(len(parameters) > 0, "parameters", "at least one", "none")
+    gradients = [parameter.grad for parameter in parameters.values()]
+    kernels = many.kernels_for(gradients)
+    if kernels is not None:
+        return many.shorten(kernels, gradients, float(max_norm))
     flat = [parameter.grad.reshape(-1) for parameter in parameters.values()]
     xp = array_module(*flat)
     norm = xp.sqrt(xp.stack([xp.dot(grad, grad) for grad in flat]).sum())

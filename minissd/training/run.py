@@ -178,9 +178,9 @@ class TrainingRun:
         )
 
         def on_step(result: StepResult, loader: Loader) -> None:
-            epoch = trainer.step_number / len(loader)
-            self.log.append(step=trainer.step_number, epoch=round(epoch, 4), **result._asdict())
-            if trainer.step_number % config.save_every == 0:
+            epoch, numbers = result.step_number / len(loader), result.numbers
+            self.log.append(step=result.step_number, epoch=round(epoch, 4), **numbers._asdict())
+            if result.step_number % config.save_every == 0:
                 self.save_step()
             bar.update()
             images_per_second = (bar.format_dict["rate"] or 0) * config.batch_size

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +20,10 @@ from minissd.training.config import TrainConfig
 from minissd.training.optimizer import make_optimizer
 from minissd.training.upload import upload_ahead
 
+READ_EVERY = 10  # steps on a device between two readings of the loss
 
-class StepResult(NamedTuple):
+
+class StepNumbers(NamedTuple):
     """What one step reports, as plain numbers.
 
     Attributes:
@@ -35,6 +38,39 @@ class StepResult(NamedTuple):
     box_loss: float
     n_positives: int
     lr: float
+
+
+class StepResult(Sequence):
+    """What one step reports: the fields of `StepNumbers`, copied to the host when the first of them is asked for.
+
+    On a device that waits until the step is done, so whoever wants the next steps to be queued meanwhile asks later.
+
+    Args:
+        losses: Loss, class loss, box loss and number of positives, 0-d arrays.
+        lr: Learning rate of the step.
+        step_number: Steps done, this one included.
+    """
+
+    def __init__(self, losses: Sequence[Array], lr: float, step_number: int):
+        self._losses = array_module(*losses).stack([each.astype(np.float64) for each in losses])
+        self.lr, self.step_number = lr, step_number
+
+    @cached_property
+    def numbers(self) -> StepNumbers:
+        """Return plain numbers; this is where a device is waited for."""
+        loss, class_loss, box_loss, n_positives = to_cpu(self._losses).tolist()
+        return StepNumbers(loss, class_loss, box_loss, int(n_positives), self.lr)
+
+    loss = property(lambda self: self.numbers.loss)
+    class_loss = property(lambda self: self.numbers.class_loss)
+    box_loss = property(lambda self: self.numbers.box_loss)
+    n_positives = property(lambda self: self.numbers.n_positives)
+
+    def __getitem__(self, index: int) -> float:
+        return self.numbers[index]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
 
 
 class Interrupted(Exception):
@@ -72,8 +108,17 @@ class Trainer:
         lr = self.schedule(self.step_number)
         self.optimizer.step(lr)
         self.step_number += 1
-        loss, class_loss, box_loss, n_positives = (float(to_cpu(value)) for value in losses)
-        return StepResult(loss, class_loss, box_loss, int(n_positives), lr)
+        return StepResult(losses, lr, self.step_number)
+
+    @property
+    def must_read(self) -> bool:
+        """Whether the losses of the newest steps are to be read now: on a CPU always, on a device now and then.
+
+        There it is done every tenth step, at the end of the run, and before a checkpoint.
+        """
+        on_cpu = isinstance(next(iter(self.parameters.values())).value, np.ndarray)
+        steps = (READ_EVERY, self.config.save_every, self.total_steps)
+        return on_cpu or any(self.step_number % n == 0 for n in steps)
 
     def add_gradients(self, batch: Batch) -> list[Array]:
         """Add the gradients of a batch, in the parts that the settings ask for, and return its losses.
@@ -126,7 +171,7 @@ def run_epochs(
     Args:
         trainer: What is trained.
         loader: Batches, by epoch.
-        on_step: Called after each step.
+        on_step: Called after each step; on a device, for the steps since the last time when these are read.
         on_epoch: Called after each whole epoch with its number, from 1.
 
     Raises:
@@ -134,25 +179,42 @@ def run_epochs(
         FloatingPointError: The loss is no longer a number.
     """
     xp = array_module(next(iter(trainer.parameters.values())).value)
+    unread: list[StepResult] = []
     with stop_requests() as stop_requested:
         while trainer.step_number < trainer.total_steps:
             epoch, done = divmod(trainer.step_number, len(loader))
             for batch in upload_ahead(loader.epoch(epoch, skip=done), xp):
-                result = trainer.step(batch)
-                if not np.isfinite(result.loss):
-                    raise FloatingPointError(
-                        f"the loss became {result.loss} in step {trainer.step_number}; "
-                        "a smaller learning rate usually cures it"
-                    )
-                on_step(result, loader)
+                unread.append(trainer.step(batch))
+                if trainer.must_read or trainer.step_number % len(loader) == 0:
+                    report(unread, loader, on_step)
                 if trainer.step_number == trainer.total_steps:
                     break
                 if stop_requested() and trainer.step_number % len(loader):
+                    report(unread, loader, on_step)
                     raise Interrupted
             if trainer.step_number % len(loader) == 0:
                 on_epoch(epoch + 1)
             if stop_requested():
                 raise Interrupted
+
+
+def report(
+    unread: list[StepResult], loader: Loader, on_step: Callable[[StepResult, Loader], None]
+) -> None:
+    """Read the results of steps, hand them over in order, and empty the list.
+
+    Raises:
+        FloatingPointError: A loss is not a number.
+    """
+    results = unread[:]
+    unread.clear()
+    for result in results:
+        if not np.isfinite(result.loss):
+            raise FloatingPointError(
+                f"the loss became {result.loss} in step {result.step_number}; "
+                "a smaller learning rate usually cures it"
+            )
+        on_step(result, loader)
 
 
 @contextmanager
