@@ -28,6 +28,8 @@ class BatchNorm2d(Layer):
     Attributes:
         gamma, beta: Parameters (C,): scale and shift, without weight decay.
         running_mean, running_var: (C,); the variance is the unbiased one, as in PyTorch.
+        across: Where several processes share a batch and its statistics are to be those of the whole: a function that
+            replaces an array by its sum over all of them and returns it. None: each process has its own statistics.
 
     Source: Ioffe and Szegedy 2015, algorithm 1; the backward pass is the end of its section 3.
     """
@@ -48,6 +50,7 @@ class BatchNorm2d(Layer):
         self.beta = Parameter(np.zeros(channels, dtype), decay=False)
         self.running_mean = np.zeros(channels, dtype)
         self.running_var = np.ones(channels, dtype)
+        self.across: Callable[[Array], Array] | None = None
 
     def forward(self, x: Array) -> Array:
         """Normalise (N, H, W, C) channel by channel."""
@@ -66,8 +69,8 @@ class BatchNorm2d(Layer):
         check(x.shape[-1] == self.channels, "x", f"{self.channels} channels", tuple(x.shape))
         xp = array_module(x)
         if self.training:
-            mean, var = _moments(x)
-            self._update_running(mean, var, x.size // self.channels)
+            mean, var, self._count = self._statistics(x)
+            self._update_running(mean, var)
         else:
             mean, var = self.running_mean, self.running_var
         inv_std = 1 / xp.sqrt(var + self.eps)
@@ -118,7 +121,10 @@ class BatchNorm2d(Layer):
         slope = self.gamma.value * inv_std
         if not self._used_batch:
             return dy * slope
-        count = dy.size // self.channels
+        if self.across is not None:
+            everywhere = self.across(xp.stack([dbeta, dgamma]))
+            dbeta, dgamma = everywhere[0], everywhere[1]
+        count = self._count
         along = slope * inv_std * dgamma / count
         offset = along * mean - slope * dbeta / count
         dx = xp.empty(dy.shape, dy.dtype)
@@ -133,8 +139,23 @@ class BatchNorm2d(Layer):
         over_batch(gradient, dy)
         return dx
 
-    def _update_running(self, mean: Array, var: Array, count: int) -> None:
-        unbiased = var * (count / max(count - 1, 1))
+    def _statistics(self, x: Array) -> tuple[Array, Array, int | Array]:
+        """Return mean, variance and number of pixels of the batch, those of other processes too where they share it."""
+        mean, var = _moments(x)
+        count = x.size // self.channels
+        if self.across is None:
+            return mean, var, count
+        xp = array_module(x)
+        sums = self.across(xp.concatenate([mean * count, xp.full(1, count, x.dtype)]))
+        total = sums[-1]
+        common = sums[:-1] / total
+        squares = self.across((var + (mean - common) ** 2) * count)
+        return common, squares / total, total
+
+    def _update_running(self, mean: Array, var: Array) -> None:
+        before = self._count - 1
+        more = max(before, 1) if self.across is None else array_module(var).maximum(before, 1)
+        unbiased = var * (self._count / more)
         self.running_mean += self.momentum * (mean - self.running_mean)
         self.running_var += self.momentum * (unbiased - self.running_var)
 
