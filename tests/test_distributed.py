@@ -265,9 +265,8 @@ def test_processors_are_shared_out(bound, usable, threads, monkeypatch):
 def on_gpus_of(found, n_gpus, monkeypatch):
     """Let processes look for GPUs; `found` is what each of them would take by itself."""
     monkeypatch.setattr(distributed, "take_gpu", lambda number: n_gpus)
-    cupy = types.ModuleType("cupy")
-    cupy.cuda = types.SimpleNamespace(nccl=None, get_current_stream=None)
-    monkeypatch.setitem(distributed.sys.modules, "cupy", cupy)
+    nccl = types.SimpleNamespace(available=False)
+    monkeypatch.setattr(distributed, "find_nccl", lambda: (nccl, None))
     monkeypatch.setattr(distributed, "resolve_device", lambda device: found[0])
     communicator = FakeCommunicator(types.SimpleNamespace(size=len(found)), 0)
     monkeypatch.setattr(communicator, "gather", lambda own: [own, *found[1:]])
@@ -283,6 +282,18 @@ def test_each_process_has_a_gpu_of_its_own_or_none_has(monkeypatch, capsys):
     got, communicator = on_gpus_of(["gpu", "gpu"], 2, monkeypatch)
     assert got is communicator  # without NCCL through the host, and that is said
     assert "NCCL is not there" in capsys.readouterr().err
+
+
+def test_cupy_names_nccl_as_we_call_it():
+    pytest.importorskip("cupy.cuda", reason="CuPy is not installed")
+    nccl, current_stream = distributed.find_nccl()
+    if not nccl.available:
+        pytest.skip("the library of NCCL is not installed")
+    wanted = set(vars(fake_nccl(FakeCommunicator(types.SimpleNamespace(size=1), 0))))
+    assert wanted <= set(dir(nccl))
+    assert {"allReduce", "bcast"} <= set(dir(nccl.NcclCommunicator))
+    assert (nccl.NCCL_SUM, nccl.NCCL_INT64, nccl.NCCL_FLOAT32, nccl.NCCL_FLOAT64) == (0, 4, 7, 8)
+    assert callable(current_stream)
 
 
 def test_device_arrays_travel_through_the_host_without_nccl():

@@ -253,3 +253,23 @@ def test_a_launcher_of_another_mpi_is_recognised(tiny_shapes, tmp_path):
     assert result.returncode == 2
     assert "started as one of 4 processes, but mpi4py sees 1" in result.stderr
     assert mpi_problem() is None
+
+
+def test_sending_during_the_way_back_gives_the_same_gradients():
+    """The trainer of the benchmark, which is kept beside the simple one."""
+    code = """
+import numpy as np
+import distributed_cases as cases
+from benchmarks.distributed import OverlappedTrainer
+from minissd.training.distributed import all_or_none, connect
+communicator = connect("cpu")
+with all_or_none(communicator):
+    simple = cases.train("norm", communicator)
+    cases.Trainer = OverlappedTrainer
+    overlapped = cases.train("norm", communicator)
+    for name, value in simple.items():
+        np.testing.assert_allclose(overlapped[name], value, rtol=1e-10, atol=1e-12)
+    if communicator.leads:
+        print("the same")
+"""
+    assert run(3, "-c", code)[0] == "the same\n"

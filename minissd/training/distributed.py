@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -99,17 +100,25 @@ def on_gpus(communicator: MPICommunicator, mpi: Any, device: str) -> Communicato
             f"{communicator.local_size} processes on a machine with {count} GPUs: each needs its own; "
             "start fewer, or add --device cpu"
         )
-    import cupy
-
-    nccl = cupy.cuda.nccl
-    if not getattr(nccl, "available", False):
+    nccl, current_stream = find_nccl()
+    if not nccl.available:
         if communicator.leads:
             print(
                 "NCCL is not there (pip install nvidia-nccl-cu12 or -cu13): gradients go through the host",
                 file=sys.stderr,
             )
         return communicator
-    return NCCLCommunicator(mpi, nccl, cupy.cuda.get_current_stream)
+    return NCCLCommunicator(mpi, nccl, current_stream)
+
+
+def find_nccl() -> tuple[Any, Any]:
+    """Return CuPy's module for NCCL, which knows whether it is `available`, and the function that gives the stream."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # where the library is missing, which is said in our own words
+        from cupy.cuda import get_current_stream, nccl
+    return nccl, get_current_stream
 
 
 def take_gpu(number: int) -> int:
