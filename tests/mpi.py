@@ -18,6 +18,7 @@ ALLOWED = {
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
     "OMPI_MCA_btl_sm_single_copy_mechanism": "none",  # which containers may forbid
+    "OMPI_MCA_mpi_yield_when_idle": "1",  # who waits lets others compute
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }

@@ -197,9 +197,9 @@ def test_a_process_lost_to_kill_9_ends_the_run(rank, tiny_shapes, tmp_path, monk
     assert seconds < MOST_SECONDS
     assert "exited on" in errors  # the launcher says which process was lost
     assert "signal 9" in errors
-    assert f"train --resume {folder}" in errors  # said at the start, and by process 0 at the end
-    if rank != 0:
-        assert "the launcher ends the training (SIGTERM); go on from the newest" in errors
+    assert (
+        f"train --resume {folder}" in errors
+    )  # said at the start, and where time allows at the end
     deadline = time.monotonic() + MOST_SECONDS
     while any(map(is_running, numbers)):
         assert time.monotonic() < deadline, "some processes were left behind"

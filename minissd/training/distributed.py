@@ -65,23 +65,27 @@ def connect(device: str = "auto") -> Communicator:
         return ALONE
     try:
         from mpi4py import MPI
+
+        seen = MPI.COMM_WORLD.size
+        problem = (
+            f"mpi4py sees {seen}: it uses {mpi_name(MPI)}, and the launcher belongs to another MPI"
+        )
     except (ImportError, RuntimeError) as error:  # the latter: MPI's own library cannot be loaded
+        seen = None
+        problem = f"mpi4py cannot be used: {one_line(error)} (pip install 'minissd[distributed]')"
+    if seen != size:
         if rank > 0:  # process 0 says it; the launcher ends all when the first one fails
             time.sleep(OTHERS_FIRST)
-            raise SystemExit(2) from error
-        raise InputError(
-            f"started as one of {size} processes, but mpi4py cannot be used: {one_line(error)} "
-            "(pip install 'minissd[distributed]')"
-        ) from error
-    if MPI.COMM_WORLD.size != size:
-        library = MPI.Get_library_version().partition(",")[0]
-        raise InputError(
-            f"started as one of {size} processes, but mpi4py sees {MPI.COMM_WORLD.size}: it uses {library}, "
-            "and the launcher (mpiexec) belongs to another MPI"
-        )
+            raise SystemExit(2)
+        raise InputError(f"started as one of {size} processes, but {problem}")
     communicator = MPICommunicator(MPI)
     with all_or_none(communicator):
         return on_gpus(communicator, MPI, device) or on_processors(communicator)
+
+
+def mpi_name(mpi: Any) -> str:
+    """Return name and version of the library that mpi4py calls."""
+    return mpi.Get_library_version().partition(",")[0].strip()
 
 
 def on_gpus(communicator: MPICommunicator, mpi: Any, device: str) -> Communicator | None:
