@@ -80,9 +80,12 @@ def run(args: argparse.Namespace) -> int:
     communicator = connect(args.device)
     with all_or_none(communicator, "minissd train", args.debug):
         training = begin(args, communicator)
-        n, folder = communicator.size, training.folder
-        hint = f"go on from the newest checkpoint with: mpiexec -n {n} python -m minissd train --resume {folder}"
-        if n > 1 and communicator.leads:
+        n = communicator.size
+        if n == 1:
+            return training.run()
+        again = f"mpiexec -n {n} python -m minissd train --resume {training.folder}"
+        hint = f"go on from the newest checkpoint with: {again}"
+        if communicator.leads:
             print(f"{n} processes; if one is lost, {hint}", file=sys.stderr)
         with telling_of_the_end(communicator, hint):
             return training.run()
