@@ -22,12 +22,14 @@ class TorchSSD(nn.Module):
         self.taps = nn.ModuleList(taps)
         self.heads = nn.ModuleList(convert(layer) for layer in model.heads)
         self.n_classes = model.n_classes
-        mean = torch.tensor(model.spec.input_mean, dtype=torch.float32)
-        self.register_buffer("mean", mean[None, :, None, None])
+        size = model.spec.image_size
+        means = torch.tensor(model.spec.input_mean, dtype=torch.float32).repeat(size)
+        self.register_buffer("means", means)  # of a row of pixels: as fast for PyTorch as for us
         self.factor = 1 / model.spec.input_std
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.predict((images.permute(0, 3, 1, 2).float() - self.mean) * self.factor)
+        rows = images.flatten(2).float().sub_(self.means).mul_(self.factor)
+        return self.predict(rows.view(images.shape).permute(0, 3, 1, 2))
 
     def predict(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         rows = []

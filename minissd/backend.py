@@ -145,6 +145,16 @@ def scatter_add(target: Array, index: Array, values: Array) -> None:
     xp.add.at(target, index, values)
 
 
-def as_strided(array: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-    """Return a view of the array's memory with another shape and strides; to be read, never written."""
-    return array_module(array).lib.stride_tricks.as_strided(array, shape, strides)
+def as_strided(
+    array: Array, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool = False
+) -> Array:
+    """Return a view of the array's memory with another shape and strides.
+
+    It is to be read; written only where the array is NumPy's, and where no two places of the view are the same.
+    """
+    as_strided = array_module(array).lib.stride_tricks.as_strided
+    return (
+        as_strided(array, shape, strides, writeable=True)
+        if writeable
+        else as_strided(array, shape, strides)
+    )

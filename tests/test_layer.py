@@ -26,11 +26,22 @@ def test_sequential_is_its_layers_one_after_another(rng):
     x = rng.standard_normal((2, 3, 4, 2)).astype(np.float32)
     conv, norm, relu, head = network.steps
     by_hand = head.forward(relu.forward(norm.forward(conv.forward(x))))
-    y = network(x)
-    assert np.array_equal(y, by_hand)
-    dx = network.backward(y)
-    assert np.array_equal(dx, conv.backward(norm.backward(relu.backward(head.backward(y)))))
+    dx = conv.backward(norm.backward(relu.backward(head.backward(by_hand))))
+    assert np.array_equal(network(x), by_hand)
+    assert np.array_equal(network.backward(by_hand), dx)
     assert Sequential().forward(x) is x
+
+
+def test_the_way_back_frees_the_maps_and_can_be_gone_once(rng):
+    network = small_network(rng)
+    y = network.forward(rng.standard_normal((2, 3, 4, 2)).astype(np.float32))
+    kept = [(layer, name) for _, layer in network.layers() for name in layer.kept]
+    assert len(kept) == 4
+    assert all(getattr(layer, name) is not None for layer, name in kept)
+    network.backward(y)
+    assert all(getattr(layer, name) is None for layer, name in kept)
+    with pytest.raises(ValueError, match="expected a forward before each"):
+        network.backward(y)
 
 
 def test_modes_and_gradients_reach_every_layer(rng):

@@ -12,7 +12,17 @@ from threadpoolctl import threadpool_info
 
 from minissd import parallel
 from minissd.nn import Conv2d
-from minissd.nn.convolution import bands, choice, im2col, kept, pointwise, scratch, tiles, winograd
+from minissd.nn.convolution import (
+    bands,
+    choice,
+    im2col,
+    kept,
+    pointwise,
+    scratch,
+    tiles,
+    winograd,
+    winograd_weights,
+)
 from minissd.nn.convolution.im2col import ConvShape
 from minissd.nn.convolution.phases import join_phases, split_phases
 from minissd.nn.gradcheck import check_layer
@@ -77,6 +87,16 @@ def test_however_small_the_blocks(algorithm, block, monkeypatch):
         monkeypatch.setattr("minissd.nn.convolution.winograd_weights.MOST_LANES", most)
         monkeypatch.setattr(bands, "MOST_LANES", most)
         assert_agrees(algorithm, ConvShape((3, 3), padding=(1, 1)), (3, 18, 13), (5, 6))
+
+
+@pytest.mark.parametrize("alone", [0, 2**22])
+@pytest.mark.parametrize("chunk", [1, 2**14, 2**17])
+def test_weight_gradient_in_however_many_chunks(alone, chunk, monkeypatch):
+    """With a sum a lane and with one that all threads share; chunks of a block, of some, of all."""
+    monkeypatch.setattr(winograd_weights, "LANE_SUM_BYTES", alone)
+    for name in ("LANE_BYTES", "SHARED_BYTES", "MOST_SHARED_BYTES"):
+        monkeypatch.setattr(winograd_weights, name, chunk)
+    assert_agrees(winograd, ConvShape((3, 3), padding=(1, 1)), (3, 18, 13), (5, 6))
 
 
 @given(size, st.integers(1, 6), st.integers(1, 6))

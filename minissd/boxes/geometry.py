@@ -49,8 +49,9 @@ def area(boxes: Array) -> Array:
     Returns:
         Shape (...), same dtype, fractions of the image; 0 for a box without width or height.
     """
-    sides = array_module(boxes).maximum(boxes[..., 2:] - boxes[..., :2], 0)
-    return sides[..., 0] * sides[..., 1]
+    xp = array_module(boxes)
+    width = xp.maximum(boxes[..., 2] - boxes[..., 0], 0)
+    return width * xp.maximum(boxes[..., 3] - boxes[..., 1], 0)
 
 
 def iou(a: Array, b: Array) -> Array:

@@ -75,6 +75,7 @@ def make_targets(
     inside = usable_boxes(default_corners, spec)
     default_corners = xp.where(inside[:, None], default_corners, 0)  # no area: overlaps nothing
     candidates = xp.broadcast_to(inside, (n, k)).copy()
+    scales = spec.center_scale, spec.size_scale
     for i, (image_boxes, image_labels) in enumerate(zip(boxes, labels)):
         if len(image_boxes) == 0:
             continue  # every box is background
@@ -84,8 +85,14 @@ def make_targets(
         nearest = xp.maximum(found.object_index, 0)
         classes = to_device(image_labels, xp).astype(np.int64)
         target_labels[i] = xp.where(matched, classes[nearest], 0)
-        offsets = encode(objects[nearest], default_centers, spec.center_scale, spec.size_scale)
-        target_offsets[i] = xp.where(matched[:, None], offsets, 0)
+        if (
+            xp is np
+        ):  # a hundred boxes of thousands; on a device, picking them out would make the host wait
+            rows = np.flatnonzero(matched)
+            target_offsets[i, rows] = encode(objects[nearest[rows]], default_centers[rows], *scales)
+        else:
+            offsets = encode(objects[nearest], default_centers, *scales)
+            target_offsets[i] = xp.where(matched[:, None], offsets, 0)
         candidates[i] &= ~matched & (found.iou < spec.negative_iou)
     return Targets(target_labels, target_offsets, candidates)
 

@@ -16,6 +16,8 @@ from minissd.errors import check
 from minissd.models.backbones import Trunk
 from minissd.models.spec import DetectorSpec
 from minissd.nn import Conv2d, Layer, init
+from minissd.nn.residual import add
+from minissd.parallel import over_batch
 
 
 class SSD(Layer):
@@ -70,9 +72,17 @@ class SSD(Layer):
         """Turn uint8 images (N, S, S, 3) into what the network reads: float32, mean taken away, scaled."""
         xp = array_module(images)
         mean = to_device(np.asarray(self.spec.input_mean, np.float32), xp)
-        x = images.astype(np.float32)
-        x -= mean
-        x *= np.float32(1 / self.spec.input_std)
+        factor = np.float32(1 / self.spec.input_std)
+        x = xp.empty(images.shape, np.float32)
+        w, c = images.shape[2:]
+        means = xp.concatenate([mean] * w)  # for a row of pixels: long runs for the processor
+
+        def normalise(part: slice) -> None:
+            rows = x[part].reshape(-1, w * c)
+            xp.subtract(images[part].reshape(-1, w * c), means, out=rows)
+            rows *= factor
+
+        over_batch(normalise, x)
         return x
 
     def forward(self, x: Array) -> tuple[Array, Array]:
@@ -119,7 +129,9 @@ class SSD(Layer):
             d_map = self.heads[i].backward(xp.ascontiguousarray(d_head))
             if self.taps[i] is not None:
                 d_map = self.taps[i].backward(d_map)
-            dx = self.segments[i].backward(d_map if dx is None else d_map + dx)
+                self.taps[i].forget()
+            self.heads[i].forget()
+            dx = self.segments[i].backward(d_map if dx is None else add(d_map, dx))
         return dx
 
     def default_centers(self, xp: object = np) -> Array:

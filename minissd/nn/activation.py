@@ -20,6 +20,8 @@ class Rectifier(Layer):
 
     ceiling: float
 
+    kept = ("output",)
+
     def forward(self, x: Array) -> Array:
         """Return x limited to [0, ceiling], elementwise."""
         xp = array_module(x)

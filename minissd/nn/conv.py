@@ -50,6 +50,8 @@ class Conv2d(Layer):
     Source: for dilation, Liu et al. 2016, section 3 (fc6 as an atrous convolution).
     """
 
+    kept = ("_x",)
+
     def __init__(
         self,
         in_channels: int,

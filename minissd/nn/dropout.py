@@ -17,6 +17,8 @@ class Dropout(Layer):
         rng: Source of the masks. Drawn on the host, so that a seed gives the same masks on every device.
     """
 
+    kept = ("_mask",)
+
     def __init__(self, p: float, rng: np.random.Generator):
         check(0 <= p < 1, "p", "a probability in [0, 1)", p)
         self.p = p

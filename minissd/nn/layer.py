@@ -46,11 +46,13 @@ class Layer:
 
     Subclasses write `forward` and `backward`. What is an attribute counts, in the order it was set: a `Parameter` is
     a parameter, a `Layer` (or a list of layers) is a child, and the names in `buffers` are arrays that belong to the
-    layer's state without being learnt (running statistics).
+    layer's state without being learnt (running statistics). The names in `kept` are the maps that `forward` leaves for
+    `backward`, which `forget` sets free.
     """
 
     training: bool = True
     buffers: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
     def forward(self, x: Array) -> Array:
         """Compute the output of the layer."""
@@ -71,6 +73,12 @@ class Layer:
     def backward_with(self, dy: Array, after: Layer) -> Array:
         """Do the way back of both layers."""
         return self.backward(after.backward(dy))
+
+    def forget(self) -> None:
+        """Let go of the maps that `forward` kept for `backward` (`kept`), here and in the layers below."""
+        for _, layer in self.layers():
+            for name in layer.kept:
+                setattr(layer, name, None)
 
     def __call__(self, x: Array) -> Array:
         """Do the same as `forward`."""
@@ -186,17 +194,32 @@ class Sequential(Layer):
 
     def __init__(self, *layers: Layer):
         self.steps = list(layers)
+        self._maps_are_gone = False
 
     def forward(self, x: Array) -> Array:
         """Pass `x` through all layers; two that join, in one step."""
+        self._maps_are_gone = False
         for layer, after in self._pairs():
             x = layer.forward(x) if after is None else layer.forward_with(x, after)
         return x
 
     def backward(self, dy: Array) -> Array:
-        """Pass the gradient back through all layers, in the same steps."""
+        """Pass the gradient back through all layers, in the same steps; each then lets go of its maps.
+
+        On the way back, the largest maps come last: by then the memory of all others is free.
+
+        Raises:
+            ValueError: There was no `forward` since the last way back.
+        """
+        if self._maps_are_gone:
+            raise ValueError(
+                "backward: expected a forward before each, as the way back frees the maps"
+            )
+        self._maps_are_gone = True
         for layer, after in reversed(self._pairs()):
             dy = layer.backward(dy) if after is None else layer.backward_with(dy, after)
+            for done in filter(None, (layer, after)):
+                done.forget()
         return dy
 
     def _pairs(self) -> list[tuple[Layer, Layer | None]]:

@@ -25,6 +25,8 @@ class Linear(Layer):
         bias: Parameter (K,) without weight decay, or None.
     """
 
+    kept = ("_x",)
+
     def __init__(
         self,
         in_features: int,

@@ -27,6 +27,8 @@ class MaxPool2d(Layer):
             bottom border is left out, as Caffe and PyTorch both define it.
     """
 
+    kept = ("_x", "_y")
+
     def __init__(
         self,
         kernel_size: Pair,
@@ -100,8 +102,15 @@ class MaxPool2d(Layer):
         return dx
 
     def _hand_back(self, dy: Array, dx: Array, images: slice, rows: slice) -> None:
+        """Hand back the gradient of some output rows.
+
+        Where each pixel is in exactly one window, what a cell of the windows gets is written at once; else dx begins
+        with zeros, to which each cell adds.
+        """
         xp, y, gradient = array_module(dy), self._y[images, rows], dy[images, rows]
-        dx[images, self._own_rows(rows, dy.shape[1], dx.shape[1])] = 0
+        whole = self._covers(dx.shape[1:3], dy.shape[1:3])
+        if not whole:
+            dx[images, self._own_rows(rows, dy.shape[1], dx.shape[1])] = 0
         free = xp.ones(y.shape, bool)  # windows whose gradient nobody has yet
         for cell in product(*(range(k) for k in self.shape.kernel)):
             seeing, pixels = self._seen(0, cell[0], rows, dx.shape[1])
@@ -110,7 +119,18 @@ class MaxPool2d(Layer):
             won = self._x[target] == y[place]
             won &= free[place]
             free[place] ^= won
-            dx[target] += gradient[place] * won.astype(dy.dtype)  # numbers: truth values are slow
+            share = won.astype(dy.dtype)  # numbers: products of truth values are slow
+            if whole:
+                xp.multiply(gradient[place], share, out=dx[target])
+            else:
+                share *= gradient[place]
+                dx[target] += share
+
+    def _covers(self, size: tuple[int, int], output_size: tuple[int, int]) -> bool:
+        """Say whether every pixel of a map is in one window and no more."""
+        reach = (n * s for n, s in zip(output_size, self.shape.stride))
+        apart = self.shape.kernel == self.shape.stride and self.shape.padding == (0, 0)
+        return apart and all(r >= s for r, s in zip(reach, size))
 
     def _own_rows(self, rows: slice, out_h: int, height: int) -> slice:
         """Return the input rows that belong to a run of output rows; together those of all runs are all rows."""

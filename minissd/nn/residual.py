@@ -28,14 +28,14 @@ class Residual(Layer):
         """
         y = self.body.forward(x)
         check(y.shape == x.shape, "body", f"an output of shape {tuple(x.shape)}", tuple(y.shape))
-        return _sum(x, y)
+        return add(x, y)
 
     def backward(self, dy: Array) -> Array:
         """Return dy, which came past the body, plus what comes back through it."""
-        return _sum(dy, self.body.backward(dy))
+        return add(dy, self.body.backward(dy))
 
 
-def _sum(one: Array, other: Array) -> Array:
+def add(one: Array, other: Array) -> Array:
     """Return one + other, on all threads; neither may be written to, as the layer that made it may have kept it."""
     xp = array_module(one, other)
     total = xp.empty(one.shape, one.dtype)

@@ -9,7 +9,7 @@ from numpy.polynomial import polynomial
 
 from minissd.backend import Array, as_strided
 from minissd.nn.convolution.scratch import LIMIT
-from minissd.nn.convolution.tiles import STEP
+from minissd.nn.convolution.tiles import REACH, STEP, Block, gather
 
 POINTS = (0.0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)
 
@@ -35,27 +35,62 @@ def transforms(points: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 INPUT, KERNEL, OUTPUT = transforms(POINTS)
 
-BLOCK_BYTES = 6 * 2**20  # of working memory: a thread's part of the shared cache
+BLOCK_BYTES = 8 * 2**20  # of working memory: a thread's part of the shared cache
 LEAST_TILES = (
     64  # of a block: rows of a product; with fewer, BLAS spends its time on reordering the kernels
 )
 
 
-def mix_columns(matrix: Array, columns: Array, out: Array) -> None:
-    """Combine the columns of tiles: out[i] = sum over j of matrix[i, j] * columns[j]; row by row, each long."""
-    source = columns.reshape(len(columns), -1, out[0, 0, 0].size)
-    target = out.reshape(len(out), *source.shape[1:])
-    np.matmul(matrix, source.transpose(1, 0, 2), out=target.transpose(1, 0, 2))
+def to_points(
+    x: Array,
+    block: Block,
+    padding: tuple[int, int],
+    matrix: Array,
+    memory: tuple[Array, Array],
+    values: Array,
+) -> None:
+    """Take a block of tiles to the points: first the columns of each tile are mixed, then its rows.
 
-
-def mix_rows(matrix: Array, rows: Array, out: Array) -> None:
-    """Combine the rows of tiles, one every 4 rows: out[i, n, r] = sum over j of matrix[i, j] * rows[n, 4 r + j]."""
-    image, row, item = rows.strides
-    _, images, down, length = out.shape
-    tiles = as_strided(
-        rows, (images, down, matrix.shape[1], length), (image, STEP * row, row, item)
+    Args:
+        x: Map (N, H, W, C).
+        block: Which tiles.
+        padding: As for `gather`.
+        matrix: (6, S), INPUT for tiles of S = 6 pixels a side, OUTPUT.T for those of 4.
+        memory: Two flat arrays of at least `pixels_of(block, S) * C` numbers, the second not that of `values`.
+        values: (36, tiles, C), written: 6 b + a is column b and row a of the tiles at the points.
+    """
+    side, c = matrix.shape[1], x.shape[-1]
+    images, down, across = block.grid
+    length, high = across * c, STEP * down + side - STEP
+    pixels, mixed = (
+        part[: side_ * images * high * length] for part, side_ in zip(memory, (side, REACH))
     )
-    np.matmul(matrix, tiles, out=out.transpose(1, 2, 0, 3))
+    gather(x, pixels.reshape(side, images, high, across, c), block, padding)
+    source = pixels.reshape(side, -1, length).transpose(1, 0, 2)
+    mixed = mixed.reshape(REACH, images, high, length)
+    np.matmul(matrix, source, out=mixed.reshape(REACH, -1, length).transpose(1, 0, 2))
+    column, image, row, item = mixed.strides
+    tiles = as_strided(
+        mixed, (REACH, images, down, side, length), (column, image, STEP * row, row, item)
+    )
+    out = values.reshape(REACH, REACH, images, down, length)
+    np.matmul(matrix, tiles, out=out.transpose(0, 2, 3, 1, 4))
+
+
+def pixels_of(block: Block, side: int) -> int:
+    """Return how many numbers a channel `to_points` needs in each of its two memories."""
+    images, down, across = block.grid
+    return REACH * images * (STEP * down + side - STEP) * across
+
+
+def from_points(products: Array, memory: tuple[Array, Array]) -> Array:
+    """Take products (36, n) back from the points: (4, 4, n), the pixels of each tile, [j, i] column j and row i."""
+    n = products.shape[1]
+    back = OUTPUT.astype(products.dtype)
+    halves, pixels = memory[0][: REACH * STEP * n], memory[1][: STEP * STEP * n]
+    np.matmul(back, products.reshape(REACH, REACH, n), out=halves.reshape(REACH, STEP, n))
+    np.matmul(back, halves.reshape(REACH, STEP * n), out=pixels.reshape(STEP, STEP * n))
+    return pixels.reshape(STEP, STEP, n)
 
 
 def tiles_of_block(bytes_per_tile: int, spared: int = 0) -> int:

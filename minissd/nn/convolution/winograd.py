@@ -14,7 +14,7 @@ tiles taken to the points by OUTPUT.T, dU[b, a] = V[b, a].T @ M[b, a] and dw = K
 How it is made fast here: maps are cut into blocks whose working memory stays in the cache, and threads share the
 blocks. A block gathers its pixels once, by their column within the tile, so that pixels to be mixed lie in rows of
 their own; both steps of a transform (mixing the columns of a tile, then its rows) are then products of a 6x6 matrix
-with long rows. Of the 36 values, six (one column b) are in work at a time.
+with long rows. A block goes from one memory to another and back, so that two are enough.
 
 Accuracy: the points are 0, +-5/8, +-3/2 and infinity. The usual 0, +-1, +-2 make do with small whole numbers, but
 matrices multiply any numbers equally fast, and these lose less. Against float64 the float32 results of a 3x3 layer of
@@ -38,10 +38,10 @@ from minissd.nn.convolution.phases import join_phases, split_phases
 from minissd.nn.convolution.points import (
     INPUT,
     KERNEL,
-    OUTPUT,
-    mix_columns,
-    mix_rows,
+    from_points,
+    pixels_of,
     tiles_of_block,
+    to_points,
 )
 from minissd.nn.convolution.scratch import scratch
 from minissd.nn.convolution.tiles import (
@@ -49,7 +49,6 @@ from minissd.nn.convolution.tiles import (
     STEP,
     Block,
     cut_into_blocks,
-    gather,
     spread,
     tile_grid,
 )
@@ -158,33 +157,23 @@ def _convolve(
     (n, h, w, c), k = x.shape, kernels.shape[-1]
     y = np.empty((n, h + 2 * padding[0] - 2, w + 2 * padding[1] - 2, k), x.dtype)
     grid = tile_grid(*y.shape[1:3])
-    tiles = tiles_of_block((78 * c + 46 * k) * x.itemsize)
-    to_points, back = INPUT.astype(x.dtype), OUTPUT.astype(x.dtype)
+    tiles = tiles_of_block(2 * REACH**2 * max(c, k) * x.itemsize)
+    to_values, kernels = INPUT.astype(x.dtype), kernels.reshape(REACH**2, c, k)
 
     def convolve(block: Block) -> None:
-        (images, down, across), filters = block.grid, block.filters.stop - block.filters.start
-        high = STEP * down + REACH - STEP
-        gathered, mixed, values, products, halves, tiles = scratch(
-            (REACH, images, high, across, c),
-            (REACH, images, high, across * c),
-            (REACH, images, down, across * c),
-            (REACH, images, down, across * filters),
-            (REACH, images, down, STEP, across * filters),
-            (STEP, images, STEP * down, across, filters),
+        count, filters = math.prod(block.grid), block.filters.stop - block.filters.start
+        pixels, at_points = c * pixels_of(block, REACH), REACH**2 * count
+        one, other = scratch(
+            (max(pixels, at_points * max(c, filters)),),
+            (max(pixels, at_points * filters),),
             dtype=x.dtype,
         )
-        gather(x, gathered, block, padding)
-        mix_columns(to_points, gathered, mixed)
-        for column in range(REACH):
-            mix_rows(to_points, mixed[column], values)
-            np.matmul(
-                values.reshape(REACH, -1, c),
-                kernels[column][:, :, block.filters],
-                out=products.reshape(REACH, -1, filters),
-            )
-            np.matmul(back, products.transpose(1, 2, 0, 3), out=halves[column])
-        mix_columns(back, halves, tiles)
-        spread(tiles, y, block, bias, ceiling)
+        values = one[: at_points * c].reshape(-1, count, c)
+        to_points(x, block, padding, to_values, (one, other), values)
+        products = other[: at_points * filters].reshape(-1, count, filters)
+        np.matmul(values, kernels[:, :, block.filters], out=products)
+        outputs = from_points(products.reshape(REACH**2, -1), (one, other))
+        spread(outputs.reshape(STEP, STEP, *block.grid, filters), y, block, bias, ceiling)
 
     run_blocks(convolve, cut_into_blocks(n, grid, tiles, k))
     return y

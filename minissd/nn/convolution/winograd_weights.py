@@ -4,14 +4,23 @@ With V the input's and M the upstream gradient's tiles at the points, as matrice
 
     dU[b, a] = V[b, a].T @ M[b, a]     dw = KERNEL.T dU KERNEL
 
-are sums over all tiles of the batch. The work is cut in two ways: into *lanes* of tiles, each with a sum of its own,
-and, where sums are too large for many lanes (512 times 512 filters: 38 MB), by the columns b of the points. How many of
-each depends on sizes alone, and lanes are added in their order: a sum repeats bit for bit with any number of threads.
+are sums over all tiles of the batch. Each of the 36 products writes C * K numbers, however few tiles it has, and these
+have to be added to what the tiles before gave. So the tiles come in *chunks*: their blocks are taken to the points,
+then the 36 products are taken and added to dU. How the threads share that depends on the size of dU:
+
+- up to 4 MB (256 times 128 filters: 5 MB), each thread can have a sum of its own. The tiles are dealt out to *lanes*
+  that work alone, in chunks that stay in the cache.
+- Beyond, there is one sum, and its chunk is as long as memory allows: with the 60 tiles that fit a core's cache beside
+  them, a layer of 512 times 512 filters would move a gigabyte to and fro. The threads share first a chunk's blocks,
+  then its products.
+
+How a batch is cut depends on sizes alone, and chunks and lanes are added in their order: a sum repeats bit for bit with
+any number of threads.
 """
 
 from __future__ import annotations
 
-from itertools import product
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,17 +31,23 @@ from minissd.nn.convolution.points import (
     INPUT,
     KERNEL,
     OUTPUT,
-    mix_columns,
-    mix_rows,
+    pixels_of,
     tiles_of_block,
+    to_points,
 )
-from minissd.nn.convolution.scratch import LIMIT, scratch
-from minissd.nn.convolution.tiles import REACH, STEP, Block, cut_into_blocks, gather, tile_grid
-from minissd.parallel import run_blocks
+from minissd.nn.convolution.scratch import scratch
+from minissd.nn.convolution.tiles import REACH, Block, cut_into_blocks, tile_grid
+from minissd.parallel import run_blocks, runs
 
+POINTS = REACH**2
+LANE_SUM_BYTES = 2**22  # of dU, for which every lane has one of its own
 MOST_LANES = 8
-SUM_BYTES = 2**25  # of the sums of all lanes together
-LEAST_JOBS = 6
+LANE_BYTES = 2**22  # of a chunk at the points, V and M together, where a thread has it alone
+SHARED_BYTES = (
+    2**25
+)  # where all threads have it together: at least this, and twice dU, up to the next figure
+MOST_SHARED_BYTES = 2**26
+PART_NUMBERS = 2**13  # of dU that are taken back from the points at a time
 
 
 def weight_gradient(x: Array, dy: Array, shape: ConvShape) -> Array:
@@ -40,70 +55,122 @@ def weight_gradient(x: Array, dy: Array, shape: ConvShape) -> Array:
     padding = tuple(p // d for p, d in zip(shape.padding, shape.dilation))
     if shape.dilation != (1, 1):
         x, dy = split_phases(x, shape.dilation), split_phases(dy, shape.dilation)
-    c, k = x.shape[-1], dy.shape[-1]
-    lanes, groups = _cut(x, dy)
-    walk = _Walk(x, dy, padding)
-    parts = run_blocks(lambda job: walk.sum(*job), list(product(groups, lanes)))
-    by_group = [parts[i : i + len(lanes)] for i in range(0, len(parts), len(lanes))]
-    columns = np.concatenate([sum(group[1:], start=group[0]) for group in by_group])
-    dw = np.matmul(KERNEL.T.astype(x.dtype), columns.reshape(REACH, -1))  # (kw, kh * C * K)
-    return dw.reshape(3, 3, c, k).swapaxes(0, 1)
+    plan = _plan(x, dy)
+    walk = _Walk(x, dy, padding, plan)
+    sums = run_blocks(walk.sum, plan.lanes)
+    return _from_points(sum(sums[1:], start=sums[0]))
 
 
-def _cut(x: Array, dy: Array) -> tuple[list[list[Block]], list[slice]]:
-    """Return the lanes, each a list of blocks, and the groups of columns of the points."""
+@dataclass(frozen=True)
+class _Plan:
+    """How the work is cut: lanes, each a list of chunks, each a list of blocks; and points of a product's job."""
+
+    lanes: list[list[list[Block]]]
+    points: list[slice]
+
+
+def _plan(x: Array, dy: Array) -> _Plan:
     c, k = x.shape[-1], dy.shape[-1]
-    kernel_bytes = REACH * c * k * x.itemsize
-    most_lanes = max(1, min(SUM_BYTES // (REACH * kernel_bytes), MOST_LANES))
-    n_groups = next(g for g in (1, 2, 3, 6) if g * most_lanes >= LEAST_JOBS or g == REACH)
-    count = REACH // n_groups
-    tile_bytes = ((42 + 6 * count) * c + (22 + 4 * count) * k) * x.itemsize
-    tiles = tiles_of_block(tile_bytes, spared=min(LIMIT // 2, kernel_bytes))
-    blocks = cut_into_blocks(len(x), tile_grid(*dy.shape[1:3]), tiles, 1)
-    n_lanes = min(most_lanes, len(blocks))
-    lanes = [blocks[i::n_lanes] for i in range(n_lanes)]
-    return lanes, [slice(i, i + count) for i in range(0, REACH, count)]
+    tile_bytes, sum_bytes = (POINTS * size * x.itemsize for size in (c + k, c * k))
+    alone = sum_bytes <= LANE_SUM_BYTES
+    chunk_bytes = LANE_BYTES if alone else min(max(SHARED_BYTES, 2 * sum_bytes), MOST_SHARED_BYTES)
+    tiles = max(1, chunk_bytes // tile_bytes)
+    longest = tiles_of_block(78 * max(c, k) * x.itemsize)
+    grid = tile_grid(*dy.shape[1:3])
+    blocks = cut_into_blocks(len(x), grid, tiles if alone else min(longest, -(-tiles // 4)), 1)
+    n_lanes = min(MOST_LANES, len(blocks)) if alone else 1
+    lanes = [_chunks(blocks[i::n_lanes], tiles) for i in range(n_lanes)]
+    return _Plan(lanes, runs(POINTS, POINTS if alone else 1))
+
+
+def _chunks(blocks: list[Block], tiles: int) -> list[list[Block]]:
+    """Group blocks that follow each other into chunks of at most so many tiles, or of one block."""
+    chunks: list[list[Block]] = []
+    room = 0
+    for block in blocks:
+        if room < _tiles(block):
+            chunks.append([])
+            room = tiles
+        chunks[-1].append(block)
+        room -= _tiles(block)
+    return chunks
+
+
+def _tiles(block: Block) -> int:
+    images, down, across = block.grid
+    return images * down * across
 
 
 class _Walk:
-    """What all lanes share: the two maps and the way to the points."""
+    """What all lanes share: the two maps and the ways to the points."""
 
-    def __init__(self, x: Array, dy: Array, padding: tuple[int, int]):
-        self.x, self.dy, self.padding = x, dy, padding
+    def __init__(self, x: Array, dy: Array, padding: tuple[int, int], plan: _Plan):
+        self.x, self.dy, self.padding, self.points = x, dy, padding, plan.points
         self.data = INPUT.astype(x.dtype)
         self.gradient = np.ascontiguousarray(OUTPUT.T.astype(x.dtype))  # (6, 4)
 
-    def sum(self, columns: slice, blocks: list[Block]) -> Array:
-        """Return KERNEL.T @ dU for some columns of the points and a lane's blocks: (columns, 3, C * K)."""
+    def sum(self, chunks: list[list[Block]]) -> Array:
+        """Return dU (36, C, K) of a lane's chunks."""
         c, k = self.x.shape[-1], self.dy.shape[-1]
-        count = columns.stop - columns.start
-        total = np.zeros((count, REACH, c, k), self.x.dtype)
-        for block in blocks:
-            self._add(total, block, columns)
-        return np.matmul(KERNEL.T.astype(self.x.dtype), total.reshape(count, REACH, -1))
+        most = max(sum(map(_tiles, chunk)) for chunk in chunks)
+        data, gradients = (_at_points(most, size, self.x.dtype) for size in (c, k))
+        total = np.empty((POINTS, c, k), self.x.dtype)
+        for number, chunk in enumerate(chunks):
+            _to_points(self.x, data, chunk, self.data, self.padding)
+            _to_points(self.dy, gradients, chunk, self.gradient, (0, 0))
+            tiles = slice(0, sum(map(_tiles, chunk)))
+            self._add_products(data[:, tiles], gradients[:, tiles], total, first=number == 0)
+        return total
 
-    def _add(self, total: Array, block: Block, columns: slice) -> None:
-        """Add the products of one block to dU, (columns, 6, C, K)."""
-        (images, down, across), count = block.grid, len(total)
-        c, k = total.shape[-2:]
-        high, low = STEP * down + REACH - STEP, STEP * down
-        pixels, mixed, data, gradients, mixed_gradients, values, products = scratch(
-            (REACH, images, high, across, c),
-            (count, images, high, across * c),
-            (REACH, images, down, across * c),
-            (STEP, images, low, across, k),
-            (count, images, low, across * k),
-            (REACH, images, down, across * k),
-            (REACH, c, k),
-            dtype=total.dtype,
-        )
-        gather(self.x, pixels, block, self.padding)
-        mix_columns(self.data[columns], pixels, mixed)
-        gather(self.dy, gradients, block, (0, 0))
-        mix_columns(self.gradient[columns], gradients, mixed_gradients)
-        for i in range(count):
-            mix_rows(self.data, mixed[i], data)
-            mix_rows(self.gradient, mixed_gradients[i], values)
-            left, right = data.reshape(REACH, -1, c), values.reshape(REACH, -1, k)
-            np.matmul(left.transpose(0, 2, 1), right, out=products)
-            total[i] += products
+    def _add_products(self, data: Array, gradients: Array, total: Array, first: bool) -> None:
+        """Add the products of a chunk, V (36, tiles, C) and M (36, tiles, K), to dU; or write them, the first time."""
+
+        def multiply(points: slice) -> None:
+            target = total[points]
+            left, right = data[points].transpose(0, 2, 1), gradients[points]
+            if first:
+                np.matmul(left, right, out=target)
+                return
+            (share,) = scratch(target.shape, dtype=total.dtype)
+            np.matmul(left, right, out=share)
+            target += share
+
+        run_blocks(multiply, self.points)
+
+
+def _at_points(tiles: int, channels: int, dtype: np.dtype) -> Array:
+    """Return memory for tiles at the points, (36, tiles, C), in which no two points lie a power of two apart."""
+    room = tiles * channels + 16 * (1 + tiles * channels // 16 % 2)
+    memory = np.empty((POINTS, room), dtype)
+    return memory[:, : tiles * channels].reshape(POINTS, tiles, channels)
+
+
+def _to_points(
+    x: Array, values: Array, blocks: list[Block], matrix: Array, padding: tuple[int, int]
+) -> None:
+    """Take a map's blocks of tiles, `matrix.shape[1]` pixels wide and high, to the points, one behind the other."""
+    ends = np.cumsum([_tiles(block) for block in blocks]).tolist()
+
+    def transform(job: tuple[Block, int]) -> None:
+        block, end = job
+        size = pixels_of(block, matrix.shape[1]) * x.shape[-1]
+        memory = scratch((size,), (size,), dtype=x.dtype)
+        to_points(x, block, padding, matrix, memory, values[:, end - _tiles(block) : end])
+
+    run_blocks(transform, list(zip(blocks, ends)))
+
+
+def _from_points(total: Array) -> Array:
+    """Return dw (3, 3, C, K) = KERNEL.T dU KERNEL for dU (36, C, K), of which 6 b + a belongs to column b and row a."""
+    _, c, k = total.shape
+    back = np.ascontiguousarray(KERNEL.T.astype(total.dtype))  # (3, 6)
+    dw = np.empty((3, 3, c, k), total.dtype)
+
+    def transform(channels: slice) -> None:
+        part = np.ascontiguousarray(total[:, channels]).reshape(REACH, REACH, -1)
+        rows = np.matmul(back, part)  # (6, 3, n): along the rows of each column
+        both = np.matmul(back, rows.transpose(1, 0, 2).reshape(3, REACH, -1))  # (3, 3, n)
+        dw[:, :, channels] = both.reshape(3, 3, -1, k)
+
+    run_blocks(transform, runs(c, PART_NUMBERS // k))
+    return dw
