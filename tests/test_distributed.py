@@ -11,10 +11,14 @@ from fake_processes import in_processes
 from strict_array import strict
 
 from minissd.datasets.loader import Loader, cut
+from minissd.datasets.opening import open_dataset
 from minissd.datasets.sample import Sample
+from minissd.models.build import build_minissd
+from minissd.models.detector import Detector
 from minissd.nn import BatchNorm2d
+from minissd.training.communicator import ALONE
 from minissd.training.config import TrainConfig
-from minissd.training.inference import Shard, interleave
+from minissd.training.inference import Shard, Subset, evaluate_dataset, interleave
 from minissd.training.trainer import Trainer
 
 
@@ -164,3 +168,18 @@ def test_shards_of_a_data_set_come_back_in_order():
         assert interleave([[s[i] for i in range(len(s))] for s in shards]) == list(range(count))
         parts = [cut(count, part, n) for part in range(n)]
         assert [i for part in parts for i in range(count)[part]] == list(range(count))
+
+
+def test_an_evaluation_that_is_shared_is_that_of_one_process(tiny_shapes):
+    dataset = Subset(open_dataset(str(tiny_shapes), "test"), 7)
+    names = dataset.dataset.class_names
+
+    def measure(communicator):
+        model = build_minissd(len(names), 96, np.random.default_rng(0), width=2)
+        detector = Detector(model, names)
+        return evaluate_dataset(detector, dataset, progress=False, communicator=communicator)
+
+    alone, (first, *others) = measure(ALONE), in_processes(3, measure)
+    assert others == [None, None]
+    assert first.mean_ap == pytest.approx(alone.mean_ap, rel=1e-3) != 0
+    assert first.format_table().splitlines()[-1] == alone.format_table().splitlines()[-1]
