@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+from minissd.errors import USER_ERRORS, one_line
+
 COMMANDS = {
     "demo": "train a small SSD on generated pictures and show what it sees (start here)",
     "train": "train a network on a data set",
@@ -109,9 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has left: nothing to report
         return 0
-    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
+    except USER_ERRORS as error:
         if args.debug:
             raise
-        text = " ".join(str(error).split()) or type(error).__name__
-        print(f"minissd {args.command}: error: {text}", file=sys.stderr)
+        print(f"minissd {args.command}: error: {one_line(error)}", file=sys.stderr)
         return 2

@@ -18,6 +18,14 @@ class DeviceError(ValueError):
     """A device was asked for that this machine does not offer."""
 
 
+USER_ERRORS = (ValueError, OSError, MemoryError, FloatingPointError)  # told in one line
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error without line breaks; the name of its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def check(condition: bool, argument: str, expected: str, got: Any) -> None:
     """Raise a `ValueError` that names the argument unless the condition holds.
 

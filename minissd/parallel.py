@@ -180,6 +180,12 @@ def set_threads(count: int) -> None:
         old.dismiss()
 
 
+def share_processors(count: int) -> None:
+    """Set the threads of this process's computations and of its BLAS, where other processes use the same processors."""
+    set_threads(count)
+    _get_team().blas.limit(limits=count, user_api="blas")
+
+
 def thread_count() -> int:
     """Return how many threads share a computation."""
     return _get_team().size

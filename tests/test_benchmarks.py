@@ -1,12 +1,15 @@
 """The benchmarks' own machinery: contenders in turns, what they answer, and the tables of it. No times are judged."""
 
+import dataclasses
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from benchmarks import distributed_model
 from benchmarks.cases import CASES, CONTENDERS, Case
+from benchmarks.distributed import table
 from benchmarks.race import ROOT, Result, race
 from benchmarks.report import comparison_figure, comparison_table
 
@@ -57,8 +60,51 @@ def test_the_table_gives_our_time_over_theirs():
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.5])
 
 
-@pytest.mark.parametrize("module", ["compare", "scaling", "loader"])
+@pytest.mark.parametrize(
+    "module", ["compare", "scaling", "loader", "distributed", "distributed_model"]
+)
 def test_commands_have_help(module):
     command = [sys.executable, "-m", f"benchmarks.{module}", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert f"python -m benchmarks.{module}" in said
+
+
+def block_after(mark):
+    """Return the code block of docs/scaling.md that follows a mark."""
+    text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    return text.partition(f"<!-- {mark} -->\n\n```\n")[2].partition("```")[0]
+
+
+def test_the_document_on_scaling_holds_what_the_scripts_print():
+    assert block_after("model") == distributed_model.report() + "\n"
+    tables = [
+        (distributed_model.RESULTS / f"{name}.txt").read_text(encoding="utf-8").split("\n", 1)[1]
+        for name in ("small", "ssd300")
+    ]
+    assert block_after("measured") == "\n".join(tables)
+
+
+def test_the_calculation_on_paper():
+    link = distributed_model.Link("", bandwidth=1e9, latency=1e-3)
+    assert distributed_model.ring(2, 1e9, link) == pytest.approx(1 + 2e-3)
+    assert distributed_model.ring(4, 1e9, link) == pytest.approx(1.5 + 6e-3)
+    assert distributed_model.norm_seconds(8, 10, link) == pytest.approx(3 * 10 * 6e-3)
+    case = distributed_model.network("ssd300", 32, 0.3)
+    assert case.gradient_bytes == 4 * 26_285_486
+    assert case.flop == pytest.approx(3 * 32 * 62.7e9, rel=1e-3)
+    case = dataclasses.replace(case, seconds=3.0, gradient_bytes=1e9)
+    assert distributed_model.efficiency(1, case, link, overlap=False) == 1
+    assert distributed_model.efficiency(2, case, link, overlap=False) == pytest.approx(3 / 4.002)
+    hidden = distributed_model.efficiency(2, case, link, overlap=True)  # all but the last bucket
+    last = distributed_model.ring(2, distributed_model.BUCKET_BYTES, link)
+    assert hidden == pytest.approx(3 / (3 + last))
+    slow = dataclasses.replace(link, bandwidth=1e8)  # 10 s beside a way back of 2 s
+    assert distributed_model.efficiency(2, case, slow, overlap=True) == pytest.approx(3 / 11.002)
+
+
+def test_the_table_of_processes_compares_with_the_first():
+    turns = {"1 process, 1 thread": [0.4], "2 processes, overlapped": [0.2]}
+    results = {n: [{"seconds": s, "talk": 0.001}] for n, s in turns.items()}
+    first, second = table(results).splitlines()[1:]
+    assert first.split()[-3:] == ["400.0", "400.0", "1.00"]
+    assert second.split()[-4:] == ["200.0", "200.0", "2.00", "1.00"]

@@ -7,7 +7,7 @@ from minissd.backend import to_cpu
 from minissd.cuda import use_kernels
 from minissd.nn import BatchNorm2d, L2Normalize, ReLU, ReLU6, Sequential, device_norm
 from minissd.nn.gradcheck import check_layer
-from minissd.nn.norm import L2_RULES
+from minissd.nn.l2_norm import L2_RULES
 
 CHANNELS = (
     1,

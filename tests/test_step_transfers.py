@@ -10,8 +10,10 @@ from test_device_path import some_batch
 from minissd.models.build import build_minissd
 from minissd.models.loss import make_targets
 from minissd.training import trainer as trainer_module
+from minissd.training.communicator import ALONE
 from minissd.training.config import TrainConfig
-from minissd.training.trainer import READ_EVERY, StepResult, Trainer, run_epochs
+from minissd.training.loop import run_epochs
+from minissd.training.trainer import READ_EVERY, StepResult, Trainer
 
 SIZE = 96
 
@@ -85,6 +87,7 @@ class FakeTrainer:
         self.config = TrainConfig("", save_every=save_every)
         self.parameters = {"a": type("P", (), {"value": module.zeros(1)})}
         self.step_number = 0
+        self.communicator = ALONE
 
     must_read = Trainer.must_read
 

@@ -5,9 +5,11 @@ import re
 import socket
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
+from mpi import mpi_problem
 
 import minissd
 from minissd import system
@@ -21,7 +23,7 @@ def report():
 
 
 def test_the_report_answers_the_first_questions(report):
-    assert list(report) == ["Versions", "Machine", "Arithmetic", "Device"]
+    assert list(report) == ["Versions", "Machine", "Arithmetic", "Device", "Many processes"]
     assert report["Versions"]["minissd"] == minissd.__version__
     assert report["Versions"]["numpy"] == np.__version__
     assert any(name.startswith("cupy") for name in report["Versions"])
@@ -105,6 +107,28 @@ def test_a_gpu_is_described(monkeypatch):
         "gpu 0": "Fast GPU, 24.0 GB, compute 8.6",
         "cuda": "driver 12.8, runtime 12.4",
     }
+
+
+def test_mpi_is_described_or_missed_with_a_reason(report, monkeypatch):
+    if mpi_problem() is None:
+        assert report["Many processes"]["mpi"].startswith("Open MPI v")
+        assert report["Many processes"]["launcher"].startswith("mpiexec")
+    monkeypatch.setattr(system.importlib.util, "find_spec", lambda name: None)
+    assert "mpi4py is not installed" in system.mpi_description()
+    monkeypatch.undo()
+    monkeypatch.setattr(system.sys, "executable", str(Path("nowhere") / "python"))
+    monkeypatch.setattr(system.shutil, "which", lambda name: None)
+    assert system.launcher_description() == "none: mpiexec is not installed"
+
+
+@pytest.mark.skipif(mpi_problem() is not None, reason=str(mpi_problem()))
+def test_an_mpi_that_cannot_be_loaded_says_why(tmp_path, monkeypatch):
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py" / "__init__.py").write_text("raise ImportError('libmpi.so: not found')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert system.mpi_description() == (
+        "none: mpi4py cannot be imported: ImportError: libmpi.so: not found"
+    )
 
 
 def test_no_gpu_says_why(monkeypatch):

@@ -16,9 +16,10 @@ from minissd.errors import InputError
 from minissd.models.build import build_minissd
 from minissd.training.checkpoint import load_checkpoint
 from minissd.training.config import TrainConfig
+from minissd.training.loop import Interrupted, run_epochs
 from minissd.training.metrics import MetricsLog, read_metrics
 from minissd.training.run import TrainingRun
-from minissd.training.trainer import Interrupted, Trainer, run_epochs
+from minissd.training.trainer import Trainer
 
 
 def tiny_config(data, **changes):

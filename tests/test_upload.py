@@ -12,7 +12,8 @@ from test_device_path import some_batch
 from minissd.datasets.loader import Batch
 from minissd.models.build import build_minissd
 from minissd.training.config import TrainConfig
-from minissd.training.trainer import Trainer, run_epochs
+from minissd.training.loop import run_epochs
+from minissd.training.trainer import Trainer
 from minissd.training.upload import Uploader, upload_ahead
 
 

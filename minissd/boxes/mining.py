@@ -16,6 +16,7 @@ KERNELS = Kernels(__file__, "mining.cu")
 # Of a block: the kernel's table has DIGITS places, a thread for each.
 DIGITS, MOST_THREADS = 256, 1024
 
+
 def mine_hard_negatives(
     losses: Array,
     positives: Array,

@@ -50,11 +50,15 @@ HELP: dict[str, tuple[str, dict]] = {
     "width": ("channels of minissd's first layer", {}),
     "epochs": ("passes over the images", {}),
     "iterations": ("steps of the whole run, instead of --epochs", {"metavar": "STEPS"}),
-    "batch_size": ("images a step", {}),
+    "batch_size": ("images a step, of all processes together", {}),
     "accumulate": (
         "compute each batch in so many parts, where memory is short; the gradients are the same "
         "(but for batch norm)",
         {"metavar": "PARTS"},
+    ),
+    "sync_norm": (
+        "of several processes that share a batch: let batch norm see the images of all of them",
+        {},
     ),
     "optimizer": ("update rule", {"choices": OPTIMIZERS}),
     "momentum": ("of sgd", {}),

@@ -9,6 +9,7 @@ checkpoints, plots, and the detections before and after.
   python -m minissd train data/shapes --augment flip --epochs 4
   python -m minissd train data/VOC2007 --classes person,car,dog --eval-split test --out runs/three
   python -m minissd train --resume runs/three          goes on after Ctrl-C or a crash
+  mpiexec -n 4 python -m minissd train data/shapes     on 4 processes, or 4 GPUs; see docs/scaling.md
 
 The paper's networks and training begin from a recipe; any option beside it changes that one number:
 
@@ -19,7 +20,9 @@ The paper's networks and training begin from a recipe; any option beside it chan
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minissd.commands.common import add_device
 from minissd.commands.settings import (
@@ -33,6 +36,10 @@ from minissd.errors import InputError
 from minissd.machine import keep_freed_memory
 from minissd.training.config import TrainConfig
 from minissd.training.recipes import format_recipes
+
+if TYPE_CHECKING:
+    from minissd.training.communicator import Communicator
+    from minissd.training.run import TrainingRun
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(network, "model", "init", "body_rate", "image_size", "width")
     train = parser.add_argument_group("training")
     add_recipe(train)
-    add_settings(train, "epochs", "iterations", "batch_size", "accumulate")
+    add_settings(train, "epochs", "iterations", "batch_size", "accumulate", "sync_norm")
     add_settings(train, "optimizer", "momentum", "lr", "schedule", "milestones", "warmup")
     add_settings(train, "weight_decay", "bias_rate", "norm_decay", "clip_norm", "negative_ratio")
     add_settings(train, "seed", "eval_every")
@@ -64,23 +71,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train or go on training; 130 when stopped by Ctrl-C."""
-    from minissd.training.run import TrainingRun
+    from minissd.training.distributed import all_or_none, connect, telling_of_the_end
 
     if args.recipe == "list":
         print(format_recipes())
         return 0
     keep_freed_memory()
+    communicator = connect(args.device)
+    with all_or_none(communicator, "minissd train", args.debug):
+        training = begin(args, communicator)
+        n = communicator.size
+        if n == 1:
+            return training.run()
+        again = f"mpiexec -n {n} python -m minissd train --resume {training.folder}"
+        hint = f"go on from the newest checkpoint with: {again}"
+        if communicator.leads:
+            print(f"{n} processes; if one is lost, {hint}", file=sys.stderr)
+        with telling_of_the_end(communicator, hint):
+            return training.run()
+
+
+def begin(args: argparse.Namespace, communicator: Communicator) -> TrainingRun:
+    """Return the run that is asked for: a new one, or the continuation of one."""
+    from minissd.training.run import TrainingRun
+
     if args.resume:
         refuse_settings(args)
-        training = TrainingRun.resume(args.resume, args.device)
-    else:
-        if not args.data:
-            raise InputError("name the folder of the data set, or --resume RUN")
-        config = TrainConfig(args.data, **chosen_settings(args, {}))
+        return TrainingRun.resume(args.resume, args.device, communicator)
+    if not args.data:
+        raise InputError("name the folder of the data set, or --resume RUN")
+    config = TrainConfig(args.data, **chosen_settings(args, {}))
+    if communicator.leads:
         note_random_body(config)
-        folder = args.out or Path("runs") / run_name(args.data)
-        training = TrainingRun.start(config, folder, args.device)
-    return training.run()
+    folder = args.out or Path("runs") / run_name(args.data)
+    return TrainingRun.start(config, folder, args.device, communicator)
 
 
 def run_name(data: str) -> str:

@@ -1,7 +1,7 @@
 """Loader: batches of transformed samples, prepared by worker threads ahead of the consumer.
 
 What a batch holds depends on the seed, the epoch and the sample's index alone: not on the number of threads, on their
-timing, or on whether the epoch was begun in the middle.
+timing, on whether the epoch was begun in the middle, or on how many processes share the batches.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from minissd.datasets.cache import Dataset, SampleCache
 from minissd.datasets.sample import Sample
 from minissd.errors import check, check_positive_int
 
+CACHE_BYTES = 512 * 2**20
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
 
@@ -60,6 +61,8 @@ class Loader:
         prefetch: Batches that are being prepared or waiting, at most.
         cache_bytes: Decoded pictures are kept up to this size in memory, so that later epochs need not read them
             again; 0 keeps none.
+        part, n_parts: Load only this part (from 0) of every batch, of so many nearly equal ones: for processes that
+            share the work. Together the parts are the batch, sample for sample.
 
     Attributes:
         wait_seconds: How long the consumer of the current (or last) epoch has waited for batches.
@@ -79,7 +82,9 @@ class Loader:
         shuffle: bool = True,
         drop_last: bool = True,
         prefetch: int = 4,
-        cache_bytes: int = 512 * 2**20,
+        cache_bytes: int = CACHE_BYTES,
+        part: int = 0,
+        n_parts: int = 1,
     ):
         check(len(dataset) > 0, "dataset", "at least one sample", "none")
         self.samples = SampleCache(dataset, check_positive_int(cache_bytes, "cache_bytes", 0))
@@ -91,6 +96,11 @@ class Loader:
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.prefetch = check_positive_int(prefetch, "prefetch")
+        self.part = check_positive_int(part, "part", 0)
+        self.n_parts = check_positive_int(n_parts, "n_parts")
+        check(part < n_parts, "part", f"a number below {n_parts}", part)
+        smallest = min(len(indices) for indices in self.batches(0))
+        check(smallest >= n_parts, "n_parts", f"at most the {smallest} samples of a batch", n_parts)
         self.wait_seconds = 0.0
 
     def __len__(self) -> int:
@@ -104,6 +114,11 @@ class Loader:
             return np.arange(self.n_samples)
         # No sample has this index, so the order shares its random numbers with none of them.
         return sample_rng(self.seed, epoch, self.n_samples).permutation(self.n_samples)
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Return the indices of the samples of every whole batch of an epoch."""
+        order, size = self.order(epoch).tolist(), self.batch_size
+        return [order[i * size : (i + 1) * size] for i in range(len(self))]
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
         """Go through one epoch.
@@ -124,9 +139,8 @@ class Loader:
         check_positive_int(number, "number", 0)
         check_positive_int(skip, "skip", 0)
         check(skip <= len(self), "skip", f"at most the {len(self)} batches of an epoch", skip)
-        order = self.order(number)
-        starts = range(skip * self.batch_size, len(self) * self.batch_size, self.batch_size)
-        batches = [order[start : start + self.batch_size].tolist() for start in starts]
+        batches = self.batches(number)[skip:]
+        batches = [indices[cut(len(indices), self.part, self.n_parts)] for indices in batches]
         self.wait_seconds = 0.0
         if self.workers == 0:
             return self._load_here(number, batches)
@@ -175,6 +189,11 @@ class Loader:
                 raise
             samples.append(sample)
         return collate(samples)
+
+
+def cut(count: int, part: int, n_parts: int) -> slice:
+    """Return where one of several nearly equal parts of `count` things lies."""
+    return slice(count * part // n_parts, count * (part + 1) // n_parts)
 
 
 def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:

@@ -14,8 +14,9 @@ from minissd.backend import Array, array_module
 from minissd.errors import DeviceError
 from minissd.models.ssd import SSD
 from minissd.nn.convolution import device_im2col
+from minissd.nn.l2_norm import L2Normalize
 from minissd.nn.layer import Layer
-from minissd.nn.norm import BatchNorm2d, L2Normalize
+from minissd.nn.norm import BatchNorm2d
 
 IN_FLOAT32 = (BatchNorm2d, L2Normalize)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from minissd.errors import check, check_positive_int
 from minissd.nn.init import FANS
-from minissd.nn.norm import L2_RULES
+from minissd.nn.l2_norm import L2_RULES
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from minissd.nn.conv import Conv2d
 from minissd.nn.dropout import Dropout
 from minissd.nn.gradcheck import DEFAULTS, CheckSettings, check_function, check_layer
 from minissd.nn.gradcheck_report import GradientReport
+from minissd.nn.l2_norm import L2Normalize
 from minissd.nn.layer import Layer, Sequential
 from minissd.nn.linear import Linear
 from minissd.nn.losses import log_softmax, smooth_l1, softmax, softmax_cross_entropy
-from minissd.nn.norm import BatchNorm2d, L2Normalize
+from minissd.nn.norm import BatchNorm2d
 from minissd.nn.pool import GlobalAvgPool, MaxPool2d
 from minissd.nn.residual import Residual
 

@@ -140,6 +140,15 @@ class Layer:
                     slots[dot + name] = (layer, name)
         return slots
 
+    def arrays(self) -> list[Array]:
+        """Return all parameters and buffers where they live, in the order of `state`."""
+        return [getattr(owner, key) for owner, key in self._state_slots().values()]
+
+    def buffer_arrays(self) -> list[Array]:
+        """Return the buffers alone (running statistics) where they live."""
+        slots = self._state_slots().values()
+        return [getattr(owner, key) for owner, key in slots if not isinstance(owner, Parameter)]
+
     def state(self) -> dict[str, np.ndarray]:
         """Return a copy of all parameters and buffers as NumPy arrays, by dotted name."""
         slots = self._state_slots().items()

@@ -1,6 +1,8 @@
-"""Normalisation: batch norm, which lets a network train from scratch, and SSD's L2 normalisation of conv4_3."""
+"""Batch normalisation, which lets a network train from scratch."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from minissd.cuda import Compiled
 from minissd.errors import check, check_positive_int
 from minissd.nn import device_norm
 from minissd.nn.activation import can_join
-from minissd.nn.device_norm import Statistics, batch_kernels, l2_kernels
+from minissd.nn.device_norm import Statistics, batch_kernels
 from minissd.nn.layer import Layer, Parameter
 from minissd.parallel import over_batch
 
@@ -31,6 +33,8 @@ class BatchNorm2d(Layer):
     Attributes:
         gamma, beta: Parameters (C,): scale and shift, without weight decay.
         running_mean, running_var: (C,); the variance is the unbiased one, as in PyTorch.
+        across: Where several processes share a batch and its statistics are to be those of the whole: a function that
+            replaces an array by its sum over all of them and returns it. None: each process has its own statistics.
 
     Source: Ioffe and Szegedy 2015, algorithm 1; the backward pass is the end of its section 3.
     """
@@ -52,6 +56,7 @@ class BatchNorm2d(Layer):
         self.beta = Parameter(np.zeros(channels, dtype), decay=False)
         self.running_mean = np.zeros(channels, dtype)
         self.running_var = np.ones(channels, dtype)
+        self.across: Callable[[Array], Array] | None = None
 
     def forward(self, x: Array) -> Array:
         """Normalise (N, H, W, C) channel by channel."""
@@ -68,14 +73,15 @@ class BatchNorm2d(Layer):
     def _normalise(self, x: Array, ceiling: float | None) -> Array:
         """Normalise, and limit to [0, ceiling] if there is one."""
         check(x.shape[-1] == self.channels, "x", f"{self.channels} channels", tuple(x.shape))
-        kernels = batch_kernels(x, self.gamma.value.dtype, self.training)
+        shared = self.training and self.across is not None  # kernels know the map of one process
+        kernels = None if shared else batch_kernels(x, self.gamma.value.dtype, self.training)
         if kernels is not None:
             return self._launch(kernels, x, ceiling)
         self._statistics, xp = None, array_module(x)
         if self.training:
-            mean, var = _moments(x)
+            mean, var, self._count = self._batch_statistics(x)
             self._near_zero = _is_near_zero(mean, var)
-            self._update_running(mean, var, x.size // self.channels)
+            self._update_running(mean, var)
         else:
             mean, var = self.running_mean, self.running_var
         inv_std = 1 / xp.sqrt(var + self.eps)
@@ -154,7 +160,10 @@ class BatchNorm2d(Layer):
         slope = self.gamma.value * self._inv_std
         if not self._used_batch:
             return dy * slope
-        count = dy.size // channels
+        if self.across is not None:
+            everywhere = self.across(xp.stack([dbeta, dgamma]))
+            dbeta, dgamma = everywhere[0], everywhere[1]
+        count = self._count
         along = self._inv_std * dgamma / count
         slopes, alongs, offsets = _along_rows(x, slope, along, dbeta / count - along * self._mean)
 
@@ -168,8 +177,23 @@ class BatchNorm2d(Layer):
         over_batch(gradient, dy)
         return dx
 
-    def _update_running(self, mean: Array, var: Array, count: int) -> None:
-        unbiased = var * (count / max(count - 1, 1))
+    def _batch_statistics(self, x: Array) -> tuple[Array, Array, int | Array]:
+        """Return mean, variance and number of pixels of the batch, those of other processes too where they share it."""
+        mean, var = _moments(x)
+        count = x.size // self.channels
+        if self.across is None:
+            return mean, var, count
+        xp = array_module(x)
+        sums = self.across(xp.concatenate([mean * count, xp.full(1, count, x.dtype)]))
+        total = sums[-1]
+        common = sums[:-1] / total
+        squares = self.across((var + (mean - common) ** 2) * count)
+        return common, squares / total, total
+
+    def _update_running(self, mean: Array, var: Array) -> None:
+        before = self._count - 1
+        more = max(before, 1) if self.across is None else array_module(var).maximum(before, 1)
+        unbiased = var * (self._count / more)
         self.running_mean += self.momentum * (mean - self.running_mean)
         self.running_var += self.momentum * (unbiased - self.running_var)
 
@@ -240,91 +264,3 @@ def _is_near_zero(mean: Array, var: Array) -> bool:
     times as much. After a convolution of normalised maps the mean is seldom above the deviation.
     """
     return array_module(mean, var) is np and bool((mean**2 <= NEAR**2 * var).all())
-
-
-L2_RULES = ("inside", "outside", "floor")  # where the epsilon of an L2 norm stands
-
-
-class L2Normalize(Layer):
-    """Scale the channel vector of every pixel to length one, then each channel by a learnt factor.
-
-    SSD applies it to conv4_3, whose features are much larger than those of the later maps. What keeps an all-zero
-    pixel from dividing by zero differs between the published codes. With |x| the root of the sum of squares:
-
-    | rule    | divisor                  | found in                     |
-    | ------- | ------------------------ | ---------------------------- |
-    | inside  | sqrt(sum of x^2 + eps)   | the authors' Caffe, eps 1e-10 |
-    | outside | |x| + eps                | ssd.pytorch, eps 1e-10       |
-    | floor   | max(|x|, eps)            | torchvision, eps 1e-12       |
-
-    Args:
-        channels: C of the input (N, H, W, C).
-        scale: Starting value of the learnt factors.
-        eps: Keeps the divisor above zero.
-        rule: "inside", "outside" or "floor", as above.
-        dtype: Of the parameters.
-
-    Attributes:
-        scale: Parameter (C,).
-
-    Source: Liu et al. 2016, section 3.1 (after ParseNet).
-    """
-
-    kept = ("_unit", "_inv_norm", "_x", "_divisors")
-
-    def __init__(
-        self,
-        channels: int,
-        scale: float = 20.0,
-        eps: float = 1e-10,
-        rule: str = "inside",
-        dtype: np.dtype | type = np.float32,
-    ):
-        self.channels = check_positive_int(channels, "channels")
-        check(rule in L2_RULES, "rule", " | ".join(L2_RULES), rule)
-        self.eps, self.rule = eps, rule
-        self.scale = Parameter(np.full(channels, scale, dtype), decay=False)
-
-    def forward(self, x: Array) -> Array:
-        """Return scale * x / (length of x over channels, kept above zero)."""
-        check(x.shape[-1] == self.channels, "x", f"{self.channels} channels", tuple(x.shape))
-        kernels = l2_kernels(x, self.scale.value.dtype)
-        if kernels is not None:
-            rule = L2_RULES.index(self.rule)
-            y, self._divisors = device_norm.l2_normalise(
-                kernels, x, self.scale.value, self.eps, rule
-            )
-            self._x = x
-            return y
-        self._divisors, xp = None, array_module(x)
-        squares = (x * x).sum(axis=-1, keepdims=True)
-        if self.rule == "inside":
-            divisor, self._slope = xp.sqrt(squares + self.eps), 1
-        else:
-            divisor, self._slope = self._by_length(xp.sqrt(squares))
-        self._inv_norm = 1 / divisor
-        self._unit = x * self._inv_norm
-        return self._unit * self.scale.value
-
-    def _by_length(self, length: Array) -> tuple[Array, Array]:
-        """Return the divisor D of rules "outside" and "floor", and D' D / |x|, by which the way back differs.
-
-        Below the floor D' is 0. At x = 0 any finite number does, because there it is multiplied by x.
-        """
-        xp = array_module(length)
-        if self.rule == "floor":
-            return xp.maximum(length, self.eps), (length >= self.eps).astype(length.dtype)
-        divisor = length + self.eps
-        return divisor, divisor / xp.maximum(length, 1e-30)
-
-    def backward(self, dy: Array) -> Array:
-        """Return dx = (g - unit * <g, unit>) / norm with g = dy * scale: the part along the vector is taken out.
-
-        With a divisor D(|x|) in place of the norm, <g, unit> is taken D' D / |x| times (1 for rule "inside").
-        """
-        if self._divisors is not None:
-            return device_norm.l2_gradients(dy, self._x, self.scale, self._divisors)
-        self.scale.grad += _channel_sum(dy * self._unit)
-        g = dy * self.scale.value
-        along = (g * self._unit).sum(axis=-1, keepdims=True) * self._slope
-        return (g - self._unit * along) * self._inv_norm

@@ -41,9 +41,12 @@ class TrainConfig:
         width: Channels of the first layer of the small SSD; the network's size goes with it.
         epochs: Passes over the training images.
         iterations: Steps of the whole run, instead of `epochs` (0: as many as the epochs have).
-        batch_size: Images a step.
+        batch_size: Images a step, of all processes together.
         accumulate: Parts that a batch is computed in, one after another, where memory is short; the gradients add up
-            to those of the whole batch (but batch norm sees the images of one part only).
+            to those of the whole batch (but batch norm sees the images of one part only). Where several processes
+            share the batch, each computes its own share in so many parts.
+        sync_norm: Where several processes share a batch, let batch norm see the images of all of them, as in one
+            process; otherwise each process's batch norm sees its own images only.
         optimizer: sgd or adamw.
         momentum: Of sgd.
         lr: Highest learning rate, reached after the warm-up.
@@ -79,6 +82,7 @@ class TrainConfig:
     iterations: int = 0
     batch_size: int = 16
     accumulate: int = 1
+    sync_norm: bool = True
     optimizer: str = "adamw"
     momentum: float = 0.9
     lr: float = 0.003

@@ -13,6 +13,7 @@ from minissd.datasets.loader import Loader
 from minissd.datasets.sample import Sample
 from minissd.evaluation.average_precision import Evaluation, Truth, evaluate
 from minissd.models.detector import Detector
+from minissd.training.communicator import ALONE, Communicator
 
 
 def detect_dataset(
@@ -91,7 +92,8 @@ def evaluate_dataset(
     batch_size: int = 32,
     workers: int = 2,
     progress: bool = True,
-) -> Evaluation:
+    communicator: Communicator = ALONE,
+) -> Evaluation | None:
     """Measure the average precision of a detector on a data set (IoU 0.5, as VOC).
 
     Args:
@@ -101,8 +103,19 @@ def evaluate_dataset(
         batch_size: Images at a time.
         workers: Threads that load images.
         progress: Show a progress bar.
+        communicator: The processes that share the images, each with the same network.
+
+    Returns:
+        What process 0 measured over all images; None in the others.
     """
-    found, truths = detect_dataset(detector, dataset, batch_size, workers, progress)
+    shard = Shard(dataset, communicator.rank, communicator.size)
+    own = ([], [])
+    if len(shard):
+        own = detect_dataset(detector, shard, batch_size, workers, progress and communicator.leads)
+    all_parts = communicator.gather(own)
+    if not communicator.leads:
+        return None
+    found, truths = (interleave(parts) for parts in zip(*all_parts))
     return evaluate(
         found,
         truths,
@@ -155,6 +168,34 @@ class Subset:
         if not 0 <= index < self.count:
             raise IndexError(f"image {index} of {self.count}")
         return self.dataset[index]
+
+
+class Shard:
+    """Every n-th image of a data set, for one of n processes.
+
+    Args:
+        dataset: Anything with a length and samples by number.
+        first: Number of the first image, below `step`.
+        step: n.
+    """
+
+    def __init__(self, dataset: Sequence, first: int, step: int):
+        self.dataset = dataset
+        self.numbers = range(first, len(dataset), step)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> object:
+        return self.dataset[self.numbers[index]]
+
+
+def interleave(parts: Sequence[list]) -> list:
+    """Put the results of all shards back into the order of the data set."""
+    together: list = [None] * sum(map(len, parts))
+    for first, part in enumerate(parts):
+        together[first :: len(parts)] = part
+    return together
 
 
 def confident(found: Detections, min_score: float) -> Detections:

@@ -20,14 +20,11 @@ from tqdm import tqdm
 from minissd import plotting
 from minissd.backend import resolve_device
 from minissd.datasets.augment import Augment
-from minissd.datasets.loader import Loader
-from minissd.datasets.opening import open_dataset, open_with_classes
-from minissd.datasets.picture_set import PictureSet
+from minissd.datasets.loader import CACHE_BYTES, Loader
 from minissd.errors import InputError
 from minissd.evaluation.average_precision import Evaluation
 from minissd.files import make_folder, write_text
 from minissd.models.detector import Detector
-from minissd.models.ssd import SSD
 from minissd.training.checkpoint import (
     LAST,
     Checkpoint,
@@ -36,10 +33,13 @@ from minissd.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from minissd.training.communicator import ALONE, Communicator
 from minissd.training.config import TrainConfig
 from minissd.training.inference import Subset, detect_dataset, evaluate_dataset
+from minissd.training.loop import Interrupted, run_epochs
 from minissd.training.metrics import MetricsLog
-from minissd.training.trainer import Interrupted, StepResult, Trainer, run_epochs
+from minissd.training.run_inputs import fill_body, open_data
+from minissd.training.trainer import StepResult, Trainer
 
 SAMPLES = 6  # pictures in before.png and after.png
 PICTURE_SCORE = 0.4  # detections below are not drawn
@@ -53,12 +53,19 @@ class TrainingRun:
         folder: The run folder.
         device: auto, cpu or gpu.
         checkpoint: Where to go on, or None for a fresh network.
+        communicator: The processes that train together; the first of them writes and prints, all share the images.
     """
 
     def __init__(
-        self, config: TrainConfig, folder: Path, device: str, checkpoint: Checkpoint | None
+        self,
+        config: TrainConfig,
+        folder: Path,
+        device: str,
+        checkpoint: Checkpoint | None,
+        communicator: Communicator = ALONE,
     ):
         self.config, self.folder = config, folder
+        self.communicator, self.leads = communicator, communicator.leads
         self.train_set, self.eval_set = open_data(config)
         self.class_names = self.train_set.class_names
         model = config.build(len(self.class_names), np.random.default_rng(config.seed))
@@ -68,15 +75,20 @@ class TrainingRun:
             Augment.named(config.augment, model.spec.image_size),
             seed=config.seed,
             workers=config.workers,
+            cache_bytes=CACHE_BYTES // communicator.local_size,
+            part=communicator.rank,
+            n_parts=communicator.size,
         )
         if checkpoint is not None:
             self.check_fits(checkpoint)
             fit_state(model, checkpoint.model, folder / LAST)
         elif config.init:
-            print(fill_body(model, config.init))
+            filled = fill_body(model, config.init)
+            if self.leads:
+                print(filled)
         model.to(resolve_device(device))
         steps = config.iterations or config.epochs * len(self.loader)
-        self.trainer = Trainer(model, config, steps)
+        self.trainer = Trainer(model, config, steps, communicator)
         if checkpoint is not None:
             fit_state(self.trainer.optimizer, checkpoint.optimizer, folder / LAST)
             self.trainer.step_number = checkpoint.step
@@ -85,27 +97,36 @@ class TrainingRun:
         self.log: MetricsLog | None = None
 
     @classmethod
-    def start(cls, config: TrainConfig, folder: str | Path, device: str = "auto") -> TrainingRun:
+    def start(
+        cls,
+        config: TrainConfig,
+        folder: str | Path,
+        device: str = "auto",
+        communicator: Communicator = ALONE,
+    ) -> TrainingRun:
         """Begin a run in a new or empty folder.
 
         Raises:
             InputError: The folder holds a run already, or cannot be made; the data set cannot be used.
         """
         folder = Path(folder)
-        if (folder / LAST).exists():
+        if communicator.leads and (folder / LAST).exists():
             raise InputError(
                 f"{folder}: holds a run already; go on with it by --resume {folder}, "
                 "or name another folder with --out"
             )
-        run = cls(config, folder, device, None)
-        make_folder(folder)
-        write_text(folder / "config.json", config.to_json() + "\n")
+        run = cls(config, folder, device, None, communicator)
+        if run.leads:
+            make_folder(folder)
+            write_text(folder / "config.json", config.to_json() + "\n")
         run.save()
         return run
 
     @classmethod
-    def resume(cls, folder: str | Path, device: str = "auto") -> TrainingRun:
-        """Go on with the run of a folder, from its newest checkpoint.
+    def resume(
+        cls, folder: str | Path, device: str = "auto", communicator: Communicator = ALONE
+    ) -> TrainingRun:
+        """Go on with the run of a folder, from its newest checkpoint, on any number of processes.
 
         Raises:
             InputError: There is no run, or its checkpoint is damaged or does not fit the data.
@@ -113,8 +134,9 @@ class TrainingRun:
         folder = Path(folder)
         if folder.is_file():  # the checkpoint was named instead of its folder
             folder = folder.parent
-        checkpoint = load_checkpoint(folder / LAST)
-        return cls(checkpoint.config, folder, device, checkpoint)
+        checkpoint = load_checkpoint(folder / LAST) if communicator.leads else None
+        checkpoint = communicator.share(checkpoint)
+        return cls(checkpoint.config, folder, device, checkpoint, communicator)
 
     def check_fits(self, checkpoint: Checkpoint) -> None:
         """Raise an `InputError` unless the data set is the one that the run began with."""
@@ -151,7 +173,8 @@ class TrainingRun:
         Returns:
             0, or 130 after Ctrl-C.
         """
-        self.log = MetricsLog(self.folder / "metrics.jsonl", self.trainer.step_number)
+        if self.leads:
+            self.log = MetricsLog(self.folder / "metrics.jsonl", self.trainer.step_number)
         if self.trainer.step_number == 0 and not brief:
             self.draw_samples("before.png")
         try:
@@ -160,7 +183,8 @@ class TrainingRun:
             self.save_step()
             where = f"stopped after step {self.trainer.step_number} of {self.trainer.total_steps}"
             how = f"; go on with: python -m minissd train --resume {self.folder}"
-            print(where if brief else where + how, file=sys.stderr)
+            if self.leads:
+                print(where if brief else where + how, file=sys.stderr)
             return 130
         self.conclude(progress, brief)
         return 0
@@ -173,13 +197,14 @@ class TrainingRun:
             initial=trainer.step_number,
             unit="step",
             desc="training",
-            disable=not progress,
+            disable=not progress or not self.leads,
             smoothing=0.05,
         )
 
         def on_step(result: StepResult, loader: Loader) -> None:
             epoch, numbers = result.step_number / len(loader), result.numbers
-            self.log.append(step=result.step_number, epoch=round(epoch, 4), **numbers._asdict())
+            if self.leads:
+                self.log.append(step=result.step_number, epoch=round(epoch, 4), **numbers._asdict())
             if result.step_number % config.save_every == 0:
                 self.save_step()
             bar.update()
@@ -194,6 +219,8 @@ class TrainingRun:
             self.save_step()
             if config.eval_every and epoch % config.eval_every == 0 and not self.finished:
                 evaluation = self.evaluate(progress=False)
+                if not self.leads:
+                    return
                 self.log.append(step=trainer.step_number, epoch=epoch, mean_ap=evaluation.mean_ap)
                 tqdm.write(f"epoch {epoch}: mAP {evaluation.mean_ap:.3f}", file=sys.stderr)
 
@@ -203,9 +230,10 @@ class TrainingRun:
     def conclude(self, progress: bool = True, brief: bool = False) -> Evaluation | None:
         """Evaluate the trained network, draw the plots, and say where everything is; arguments as in `run`."""
         self.save_step()
-        evaluation = None
-        if self.eval_set is not None:
-            evaluation = self.evaluate(progress)
+        evaluation = None if self.eval_set is None else self.evaluate(progress)
+        if not self.leads:
+            return None
+        if evaluation is not None:
             self.log.append(
                 step=self.trainer.step_number,
                 epoch=round(self.n_epochs, 4),
@@ -218,7 +246,7 @@ class TrainingRun:
         plotting.save_figure(plotting.loss_curves(self.log.rows), self.folder / "loss.png")
         if not brief:
             self.draw_samples("after.png")
-        self.save(evaluation.mean_ap if evaluation else None)
+        self.write_checkpoint(evaluation.mean_ap if evaluation else None)
         if evaluation is not None:  # its file comes last: where it is, all is done
             report = json.dumps(evaluation.to_json(), indent=2) + "\n"
             write_text(self.folder / "evaluation.json", report)
@@ -226,14 +254,20 @@ class TrainingRun:
             print(f"the run is in {self.folder}")
         return evaluation
 
-    def evaluate(self, progress: bool = True) -> Evaluation:
-        """Measure the network as it is now on the evaluation images."""
+    def evaluate(self, progress: bool = True) -> Evaluation | None:
+        """Measure the network on the evaluation images; all processes share them, the first has the result."""
         return evaluate_dataset(
-            self.detector, self.eval_set, workers=self.config.workers, progress=progress
+            self.detector,
+            self.eval_set,
+            workers=self.config.workers,
+            progress=progress,
+            communicator=self.communicator,
         )
 
     def draw_samples(self, name: str) -> None:
         """Draw what the network finds now in a few evaluation images (training images where there are none)."""
+        if not self.leads:
+            return
         chosen = Subset(self.eval_set if self.eval_set is not None else self.train_set, SAMPLES)
         found, truths = detect_dataset(self.detector, chosen, SAMPLES, workers=0, progress=False)
         figure = plotting.detections_figure(
@@ -250,9 +284,20 @@ class TrainingRun:
         if self.saved_step != self.trainer.step_number:
             self.save()
 
-    def save(self, mean_ap: float | None = None) -> None:
-        """Write the checkpoint; the previous one stays whole until this one is complete."""
+    def save(self) -> None:
+        """Write the checkpoint; where several processes train together, all of them must call this after the same step.
+
+        Raises:
+            RuntimeError: Their weights are not the same.
+        """
+        self.trainer.average_statistics()
+        self.trainer.check_same_weights()
         self.saved_step = self.trainer.step_number
+        if self.leads:
+            self.write_checkpoint()
+
+    def write_checkpoint(self, mean_ap: float | None = None) -> None:
+        """Write the checkpoint file; the previous one stays whole until this one is complete."""
         save_checkpoint(
             self.folder / LAST,
             Checkpoint(
@@ -266,33 +311,3 @@ class TrainingRun:
                 dataclasses.asdict(self.trainer.model.spec),
             ),
         )
-
-
-def fill_body(model: SSD, path: str) -> str:
-    """Set the body's weights to those of a file that was trained elsewhere, and return the list of them as text.
-
-    The network keeps its own input mean, since a checkpoint's settings make the same network again.
-
-    Raises:
-        InputError: The file cannot be used; the message says why.
-    """
-    from minissd.models.weights import load_body  # readers of other projects' files: seldom needed
-
-    return load_body(model, path, keep_mean=True).text()
-
-
-def open_data(config: TrainConfig) -> tuple[PictureSet, Subset | None]:
-    """Open the training and evaluation images of a run.
-
-    Raises:
-        InputError: They cannot be used; the message says why.
-    """
-    classes = config.classes or None
-    train_set = open_dataset(config.data, config.split, classes, keep_empty=not config.skip_empty)
-    train_set.annotations()  # whatever is wrong with them is said now, not in the middle of the training
-    if config.eval_split is None:
-        return train_set, None
-    names, ignore_others = train_set.class_names, bool(config.classes)
-    eval_set = open_with_classes(config.data, config.eval_split, names, ignore_others)
-    eval_set.annotations()
-    return train_set, Subset(eval_set, config.eval_limit)

@@ -1,24 +1,24 @@
-"""The training step and the loop around it: forward, loss, backward, update, again."""
+"""The training step: forward, loss, backward, update; what it reports is read when it is asked for."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import zlib
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from minissd.backend import Array, array_module, to_cpu, to_device
-from minissd.datasets.loader import Batch, Loader
+from minissd.datasets.loader import Batch
+from minissd.errors import check
 from minissd.models.loss import Targets, make_targets, multibox_loss
 from minissd.models.ssd import SSD
+from minissd.nn.norm import BatchNorm2d
 from minissd.nn.optim import clip_gradients
+from minissd.training.communicator import ALONE, Communicator
 from minissd.training.config import TrainConfig
 from minissd.training.optimizer import make_optimizer
-from minissd.training.upload import upload_ahead
 
 READ_EVERY = 10  # steps on a device between two readings of the loss
 
@@ -73,10 +73,6 @@ class StepResult(Sequence):
         return len(self.numbers)
 
 
-class Interrupted(Exception):
-    """The user asked the training to stop; the step in progress was finished."""
-
-
 class Trainer:
     """A network, its optimiser, and how far they have come.
 
@@ -84,12 +80,26 @@ class Trainer:
         model: The network; its parameters are updated in place.
         config: Optimiser, schedule and loss settings.
         total_steps: Steps of the whole run, which the schedule spans.
+        communicator: The processes that train together. Each is given its own part of every batch; all begin with
+            the weights of process 0, add up their gradients, and so make the same update.
 
     Attributes:
         step_number: Steps done.
     """
 
-    def __init__(self, model: SSD, config: TrainConfig, total_steps: int):
+    def __init__(
+        self,
+        model: SSD,
+        config: TrainConfig,
+        total_steps: int,
+        communicator: Communicator = ALONE,
+    ):
+        self.communicator = communicator
+        communicator.broadcast(model.arrays())
+        norms = [layer for _, layer in model.layers() if isinstance(layer, BatchNorm2d)]
+        self.shares_norm = communicator.size > 1 and config.sync_norm and bool(norms)
+        for layer in norms if self.shares_norm else ():
+            layer.across = communicator.added
         self.model = model
         self.config = config
         self.total_steps = total_steps
@@ -99,10 +109,10 @@ class Trainer:
         self.optimizer = make_optimizer(model, config)
 
     def step(self, batch: Batch) -> StepResult:
-        """Train on one batch: one update of all parameters."""
+        """Train on one batch, or on this process's part of one: one update of all parameters."""
         self.model.train()
         self.model.zero_grad()
-        losses = self.add_gradients(batch)
+        losses = self.sum_over_processes(self.add_gradients(batch))
         if self.config.clip_norm:
             clip_gradients(self.parameters, self.config.clip_norm)
         lr = self.schedule(self.step_number)
@@ -123,19 +133,20 @@ class Trainer:
     def add_gradients(self, batch: Batch) -> list[Array]:
         """Add the gradients of a batch, in the parts that the settings ask for, and return its losses.
 
-        The loss is divided by the positives of the whole batch, which are counted before the first part is computed.
-        So the parts' gradients add up to those of the batch in one piece, wherever images do not see each other (in
-        batch norm they do).
+        The loss is divided by the positives of the whole batch, those of the other processes too, which are counted
+        before the first part is computed. So the gradients of all parts add up to those of the batch in one piece,
+        wherever images do not see each other (in batch norm they do: those of one part, in all processes if
+        `config.sync_norm`).
 
         Returns:
-            Loss, class loss, box loss and number of positives, 0-d arrays.
+            Loss, class loss and box loss of this process's part, and number of positives of all, 0-d arrays.
         """
         model, config = self.model, self.config
         xp = array_module(next(iter(self.parameters.values())).value)
         targets = make_targets(model.default_centers(xp), batch.boxes, batch.labels, model.spec)
-        n_positives = (targets.labels > 0).sum()
+        n_positives = self.communicator.total((targets.labels > 0).sum())
         sums = None
-        for part in parts_of(len(batch), config.accumulate):
+        for part in self.parts(len(batch)):
             scores, offsets = model.forward(model.prepare(to_device(batch.images[part], xp)))
             own = Targets(*(each[part] for each in targets))
             result = multibox_loss(
@@ -150,87 +161,51 @@ class Trainer:
             sums = result[:3] if sums is None else [a + b for a, b in zip(sums, result)]
         return [*sums, n_positives]
 
+    def parts(self, n_images: int) -> list[slice]:
+        """Return the parts that a batch of this process is computed in, at most `config.accumulate`.
+
+        Raises:
+            ValueError: Other processes have another number of parts, whose batch norm would wait for ever.
+        """
+        parts = parts_of(n_images, self.config.accumulate)
+        if self.shares_norm and self.config.accumulate > 1:
+            counts = self.communicator.gather(len(parts))
+            same = len(set(counts)) == 1
+            check(same, "accumulate", "equal numbers of parts in all processes", counts)
+        return parts
+
+    def sum_over_processes(self, losses: list[Array]) -> list[Array]:
+        """Add up the gradients of all processes, in place, and return the losses added up."""
+        if self.communicator.size == 1:
+            return losses
+        *parts, n_positives = losses
+        sums = array_module(*parts).stack(parts)
+        self.communicator.sum([*(p.grad for p in self.parameters.values()), sums])
+        return [*(sums[i] for i in range(len(parts))), n_positives]
+
+    def average_statistics(self) -> None:
+        """Give all processes the mean of their running statistics (each has seen its own images only).
+
+        They are moving averages, so it makes no difference when and how often this is done.
+        """
+        self.communicator.average(self.model.buffer_arrays())
+
+    def check_same_weights(self) -> None:
+        """Raise a `RuntimeError` if the weights of the processes have drifted apart (a fault of one machine, say)."""
+        if self.communicator.size == 1:
+            return
+        digest = 0
+        for parameter in self.parameters.values():
+            digest = zlib.crc32(np.ascontiguousarray(to_cpu(parameter.value)), digest)
+        digests = self.communicator.gather(digest)
+        apart = [rank for rank, other in enumerate(digests) if other != digests[0]]
+        if apart:
+            raise RuntimeError(
+                f"after step {self.step_number} the weights of processes {apart} differ from those of process 0"
+            )
+
 
 def parts_of(n_images: int, n_parts: int) -> list[slice]:
     """Cut a batch into parts of equal size (the last may be smaller), at most `n_parts`."""
     size = -(-n_images // n_parts)
     return [slice(start, start + size) for start in range(0, n_images, size)]
-
-
-def run_epochs(
-    trainer: Trainer,
-    loader: Loader,
-    on_step: Callable[[StepResult, Loader], None],
-    on_epoch: Callable[[int], None],
-) -> None:
-    """Train from the trainer's step to its last, which may lie in the middle of an epoch.
-
-    The order of images and their random numbers follow from the step's number alone, so a trainer that was loaded
-    in the middle of an epoch continues exactly there.
-
-    Args:
-        trainer: What is trained.
-        loader: Batches, by epoch.
-        on_step: Called after each step; on a device, for the steps since the last time when these are read.
-        on_epoch: Called after each whole epoch with its number, from 1.
-
-    Raises:
-        Interrupted: Ctrl-C; the step in progress (and its epoch, if that was its last) was finished first.
-        FloatingPointError: The loss is no longer a number.
-    """
-    xp = array_module(next(iter(trainer.parameters.values())).value)
-    unread: list[StepResult] = []
-    with stop_requests() as stop_requested:
-        while trainer.step_number < trainer.total_steps:
-            epoch, done = divmod(trainer.step_number, len(loader))
-            for batch in upload_ahead(loader.epoch(epoch, skip=done), xp):
-                unread.append(trainer.step(batch))
-                if trainer.must_read or trainer.step_number % len(loader) == 0:
-                    report(unread, loader, on_step)
-                if trainer.step_number == trainer.total_steps:
-                    break
-                if stop_requested() and trainer.step_number % len(loader):
-                    report(unread, loader, on_step)
-                    raise Interrupted
-            if trainer.step_number % len(loader) == 0:
-                on_epoch(epoch + 1)
-            if stop_requested():
-                raise Interrupted
-
-
-def report(
-    unread: list[StepResult], loader: Loader, on_step: Callable[[StepResult, Loader], None]
-) -> None:
-    """Read the results of steps, hand them over in order, and empty the list.
-
-    Raises:
-        FloatingPointError: A loss is not a number.
-    """
-    results = unread[:]
-    unread.clear()
-    for result in results:
-        if not np.isfinite(result.loss):
-            raise FloatingPointError(
-                f"the loss became {result.loss} in step {result.step_number}; "
-                "a smaller learning rate usually cures it"
-            )
-        on_step(result, loader)
-
-
-@contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Within the block, turn the first Ctrl-C into a request that can be asked for; the second stops at once."""
-    requested = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield requested.is_set  # signals reach the main thread only
-        return
-
-    def on_signal(_number: int, _frame: object) -> None:
-        requested.set()
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield requested.is_set
-    finally:
-        signal.signal(signal.SIGINT, previous)
