@@ -60,11 +60,19 @@ def switch_to_tf32(precision: str) -> Callable[[], None]:
 
 
 def on_device(case: GpuCase, xp: ModuleType) -> tuple[SSD, object]:
-    """Return the case's network and pictures on a device, the network's numbers in the case's precision."""
+    """Return the case's network and pictures on a device, the network in the case's precision.
+
+    Raises:
+        DeviceError: This minissd, or this device, has no half precision.
+    """
     model, images = build(case)
     model.to(xp)
-    if case.dtype != "float32":
-        model.astype(case.dtype)
+    if case.precision == "half":
+        if find_spec("minissd.models.half") is None:
+            raise DeviceError("this version of minissd has no half precision (minissd.models.half)")
+        from minissd.models.half import halved
+
+        model = halved(model)
     return model, to_device(images, xp)
 
 

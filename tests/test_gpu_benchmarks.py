@@ -11,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from strict_array import StrictArray, strict
+from strict_array import strict
 
 from benchmarks import compare, gpu, gpu_cases, gpu_worker
 from benchmarks.gpu_cases import GPU_CASES, GPU_CONTENDERS, WHO, GpuCase, plausible_output
@@ -24,6 +24,7 @@ from minissd.models.build import build_model
 from minissd.models.trace import trace
 
 TINY = GpuCase("tiny", "", "forward", WHO, "minissd", 2, 3, 96)
+SMALLEST = replace(TINY, batch=1)
 KINDS = ["forward", "step", "detect"]
 no_gpu = pytest.mark.skipif(gpu_problem() is None, reason="there is a GPU here")
 
@@ -48,15 +49,23 @@ def test_our_contenders_do_a_round_on_a_device(kind, counted):
         assert counted.to_host == 0
 
 
-def test_half_precision_computes_in_half_and_answers_the_same():
+def test_half_precision_computes_in_half_and_answers_the_same(device):
+    pytest.importorskip("minissd.models.half")
     full, half = (
-        GPU_CONTENDERS["forward"]["minissd"](replace(TINY, precision=precision), strict)()
+        GPU_CONTENDERS["forward"]["minissd"](replace(SMALLEST, precision=precision), device)()
         for precision in ("fp32", "half")
     )
     for a, b in zip(full, half):
-        assert isinstance(b, StrictArray)
         assert b.dtype == np.float16
         np.testing.assert_allclose(to_cpu(b).astype(np.float32), to_cpu(a), rtol=0.05, atol=0.05)
+
+
+def test_half_precision_that_cannot_be_had_says_why(monkeypatch):
+    with pytest.raises(DeviceError, match="half"):  # strict is here a device without kernels
+        GPU_CONTENDERS["forward"]["minissd"](replace(TINY, precision="half"), strict)
+    monkeypatch.setattr(gpu_cases, "find_spec", lambda name: None)
+    with pytest.raises(DeviceError, match="has no half precision"):
+        GPU_CONTENDERS["forward"]["minissd"](replace(TINY, precision="half"), strict)
 
 
 @pytest.mark.parametrize("kind", ["forward", "step"])
