@@ -7,13 +7,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from strict_array import strict
 
-from benchmarks import compare, gpu, gpu_cases, gpu_worker
+from benchmarks import compare, gpu, gpu_cases, gpu_floors, gpu_worker
 from benchmarks.gpu_cases import GPU_CASES, GPU_CONTENDERS, WHO, GpuCase, plausible_output
 from benchmarks.gpu_floors import Card, Work, count_work, inputs, measure_card
 from benchmarks.race import ROOT, Result
@@ -176,6 +176,39 @@ def test_the_worker_answers_each_round(monkeypatch, capsys):
     assert (
         len(calls) == 1 + gpu_worker.WARM_UP + 1 + 2 * 2
     )  # each round: one that warms, one that counts
+
+
+def cupy_stand_in():
+    """Return what the benchmark asks of CuPy beyond arrays, around the strict stand-in."""
+    properties = {"name": b"a card", "totalGlobalMem": 80 * 2**30, "major": 9, "minor": 0}
+    runtime = SimpleNamespace(
+        getDeviceProperties=lambda number: properties,
+        driverGetVersion=lambda: 12080,
+        runtimeGetVersion=lambda: 12090,
+    )
+    pool = SimpleNamespace(free_all_blocks=lambda: None, total_bytes=lambda: 3 * 2**20)
+    module = ModuleType("cupy")
+    module.__dict__.update({name: getattr(strict, name) for name in ("zeros", "ones", "matmul")})
+    device = SimpleNamespace(synchronize=lambda: None)
+    module.cuda = SimpleNamespace(runtime=runtime, Device=lambda: device)
+    module.get_default_memory_pool = lambda: pool
+    module.__version__ = "14"
+    return module
+
+
+def test_a_card_is_named_with_the_versions_of_what_drives_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", cupy_stand_in())
+    monkeypatch.setattr(gpu, "measure_card", lambda xp, wait: measure_card(xp, wait, 16, 4096))
+    monkeypatch.setattr(gpu_floors, "switch_to_tf32", lambda precision: lambda: None)
+    card, facts = gpu.look_at_card()
+    assert set(card.rates) == {"fp32", "tf32", "half"}
+    found = [facts[name] for name in ("chip", "memory", "compute capability", "cupy")]
+    assert found == ["a card", "80 GiB", "9.0", "14"]
+    assert (facts["CUDA of the driver"], facts["CUDA of CuPy"]) == ("12.8", "12.9")
+    assert "not known" in facts["driver"] or facts["driver"][0].isdigit()
+    monkeypatch.setattr(gpu_worker, "resolve_device", lambda name: "gpu")
+    module, _, held_mb, package = gpu_worker.our_device()
+    assert (module.__name__, held_mb(), package) == ("cupy", 3.0, "cupy 14")
 
 
 ROW = [Result("minissd", "cupy 14", [0.01, 0.02, 0.03], 900), Result("pytorch", "torch 2", [0.04])]
