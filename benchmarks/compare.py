@@ -3,6 +3,7 @@
 python -m benchmarks.compare                        everything (about 20 minutes)
 python -m benchmarks.compare ssd300-forward-1       some cases; --list shows all
 python -m benchmarks.compare --out benchmarks/results/compare
+python -m benchmarks.compare --device gpu           on a GPU, beside PyTorch with cuDNN: three precisions, and floors
 
 Every contender has a process of its own; the number of threads is the same for all. Each round runs all contenders one
 after another. What counts is the median of a contender's rounds, and its ratio to ours. Peers:
@@ -14,14 +15,16 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.cases import CASES, CONTENDERS, installed
+from benchmarks.gpu import run as run_on_gpu
+from benchmarks.gpu_cases import GPU_CASES
 from benchmarks.race import Result, race
-from benchmarks.report import comparison_figure, comparison_table, machine
-from minissd.files import write_atomically
+from benchmarks.report import comparison_figure, comparison_table, machine, write_text
 from minissd.parallel import thread_count
 
 
@@ -33,16 +36,20 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", help="names of cases; all where none is given")
     parser.add_argument("--rounds", type=int, default=11, help="that count (default: 11)")
     parser.add_argument("--threads", type=int, default=thread_count())
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--out", type=Path, help="folder for the table, the figure and all seconds")
     parser.add_argument("--list", action="store_true", help="show the names and stop")
     args = parser.parse_args()
+    cases = CASES if args.device == "cpu" else GPU_CASES
     if args.list:
-        print("\n".join(f"{case.name:<26} {case.title}" for case in CASES.values()))
+        print("\n".join(f"{case.name:<26} {case.title}" for case in cases.values()))
         return
-    unknown = [name for name in args.cases if name not in CASES]
+    unknown = [name for name in args.cases if name not in cases]
     if unknown:
         parser.error(f"no case {', '.join(unknown)}; --list shows all")
-    names = args.cases or list(CASES)
+    names = args.cases or list(cases)
+    if args.device == "gpu":
+        sys.exit(run_on_gpu(args, names))
     report_missing(names)
     results: dict[str, list[Result]] = {}
     for name in names:
@@ -75,11 +82,6 @@ def write(args: argparse.Namespace, results: dict[str, list[Result]]) -> None:
     facts = {"machine": machine(), "threads": args.threads, "numpy": np.__version__}
     facts |= {"python": platform.python_version(), "results": rounds}
     write_text(args.out / "rounds.json", json.dumps(facts, indent=1) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from benchmarks.cases import Case
 
 ROOT = Path(__file__).resolve().parents[1]
 PAUSE = 0.1  # seconds after each round: threads that spin after their work come to rest
+WORKER = "benchmarks.worker"
 THREAD_VARIABLES = (
     "MINISSD_THREADS",
     "OMP_NUM_THREADS",
@@ -53,9 +54,11 @@ class Result:
 class Worker:
     """A contender's process."""
 
-    def __init__(self, case: Case, who: str, threads: int, settings: dict[str, str]):
+    def __init__(
+        self, case: Case, who: str, threads: int, settings: dict[str, str], module: str = WORKER
+    ):
         environment = os.environ | {name: str(threads) for name in THREAD_VARIABLES} | settings
-        command = [sys.executable, "-m", "benchmarks.worker", json.dumps(asdict(case)), who]
+        command = [sys.executable, "-m", module, json.dumps(asdict(case)), who]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -98,6 +101,7 @@ def race(
     threads: int,
     rounds: int,
     settings: dict[str, str] | None = None,
+    module: str = WORKER,
 ) -> list[Result]:
     """Measure contenders in turns.
 
@@ -107,6 +111,7 @@ def race(
         threads: Of each.
         rounds: That count; one before them does not.
         settings: Environment variables of all of them.
+        module: What their processes run.
 
     Returns:
         One result a contender, in the given order.
@@ -114,7 +119,7 @@ def race(
     workers: list[Worker] = []
     try:
         for name in who:
-            workers.append(Worker(case, name, threads, settings or {}))
+            workers.append(Worker(case, name, threads, settings or {}, module))
         for _ in range(rounds):
             for worker in workers:
                 time.sleep(PAUSE)

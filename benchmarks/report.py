@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.cases import CASES
 from benchmarks.race import Result
+from minissd.files import write_atomically
 from minissd.plotting.grid import new_figure, plain_axes, write_heading
 from minissd.plotting.style import MEASURE, NORMAL, SMALL, WIDTH
 
@@ -51,10 +52,15 @@ def _line(cells: Sequence[str]) -> str:
     return f"{first:<18}{text}  {last}".rstrip()
 
 
-def comparison_figure(results: Results) -> Figure:
+def comparison_figure(
+    results: Results,
+    titles: Mapping[str, str] | None = None,
+    heading: str = "minissd beside its peers, on a CPU",
+) -> Figure:
     """Draw, for each case and peer, our time as a part of theirs; at 1 both are equally fast."""
+    titles = {name: case.title for name, case in CASES.items()} if titles is None else titles
     bars = [
-        (f"{CASES[name].title}: {other.who}", row[0].median / other.median)
+        (f"{titles[name]}: {other.who}", row[0].median / other.median)
         for name, row in results.items()
         for other in row[1:]
     ]
@@ -74,5 +80,10 @@ def comparison_figure(results: Results) -> Figure:
     axes.set(ylim=(len(bars) - 0.4, -0.6), yticks=range(len(bars)))
     axes.set_yticklabels([label for label, _ in bars], fontsize=SMALL - 0.5, parse_math=False)
     axes.set_xlabel("our time / theirs (left of the line: minissd is faster)", fontsize=NORMAL)
-    write_heading(figure, "minissd beside its peers, on a CPU")
+    write_heading(figure, heading)
     return figure
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

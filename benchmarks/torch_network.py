@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from minissd import nn as ours
 from minissd.models.loss import Targets
+from minissd.models.spec import DetectorSpec
 from minissd.models.ssd import SSD
 
 
@@ -138,3 +139,29 @@ def multibox_loss(
 def to_torch(targets: Targets) -> list[torch.Tensor]:
     """Return our targets as tensors."""
     return [torch.from_numpy(part) for part in targets]
+
+
+def decode_and_suppress(
+    scores: torch.Tensor, offsets: torch.Tensor, centers: torch.Tensor, spec: DetectorSpec
+) -> list[tuple[torch.Tensor, ...]]:
+    """Return boxes, labels and scores of each image on the host: our `decode_detections` with torchvision's NMS.
+
+    Args:
+        scores: (N, K, C + 1) before softmax.
+        offsets: (N, K, 4).
+        centers: (K, 4), default boxes in centre form.
+        spec: Gives score floor, candidates a class, NMS threshold, most detections and scales.
+    """
+    from torchvision.ops import batched_nms
+
+    middle = centers[:, :2] + offsets[..., :2] * spec.center_scale * centers[:, 2:]
+    size = centers[:, 2:] * torch.exp(offsets[..., 2:] * spec.size_scale)
+    corners = torch.cat([middle - size / 2, middle + size / 2], dim=-1)
+    found = []
+    for boxes, chances in zip(corners, scores.softmax(dim=-1)[..., 1:]):
+        best, rows = chances.topk(min(spec.candidates_per_class, len(boxes)), dim=0)
+        row, column = (best > spec.score_floor).nonzero(as_tuple=True)
+        score, own, label = best[row, column], boxes[rows[row, column]], column + 1
+        kept = batched_nms(own, score, label, spec.nms_iou)[: spec.max_detections]
+        found.append(tuple(part[kept].cpu() for part in (own.clamp(0, 1), label, score)))
+    return found

@@ -1,0 +1,230 @@
+"""What is measured on a GPU: the cases by name, in three precisions, and the two who take part.
+
+A contender is a function of a case and of where it computes; it prepares everything there and returns what does one
+round. On a GPU that place is CuPy for us and "cuda" for PyTorch; tests give the strict stand-in and "cpu". Pictures and
+targets lie on the device before a round begins; nothing is waited for but what the work itself waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import ModuleType
+
+import numpy as np
+
+from benchmarks.cases import RATE, Case, Round, build, objects, targets_of
+from minissd.backend import to_device
+from minissd.errors import DeviceError
+from minissd.models.detector import decode_detections
+from minissd.models.loss import make_targets, multibox_loss
+from minissd.models.ssd import SSD
+from minissd.nn.optim import SGD
+
+WHO = ("minissd", "pytorch")
+PRECISIONS = {"fp32": "float32", "tf32": "float32", "half": "float16"}  # how numbers are stored
+
+
+@dataclass(frozen=True)
+class GpuCase(Case):
+    """One thing to measure on a GPU.
+
+    Attributes:
+        precision: fp32, tf32 (float32 whose products round their operands) or half (inference alone).
+    """
+
+    precision: str = "fp32"
+
+    @property
+    def dtype(self) -> str:
+        """How the network's numbers are stored."""
+        return PRECISIONS[self.precision]
+
+
+def switch_to_tf32(precision: str) -> Callable[[], None]:
+    """Let our products on the GPU use TF32 if the case says so; return what switches back.
+
+    Raises:
+        DeviceError: This minissd, or this GPU, has no TF32.
+    """
+    if precision != "tf32":
+        return lambda: None
+    if find_spec("minissd.products") is None:
+        raise DeviceError("this version of minissd has no TF32 (minissd.products.use_tf32)")
+    from minissd.products import use_tf32
+
+    context = use_tf32("gpu")
+    context.__enter__()
+    return lambda: context.__exit__(None, None, None)
+
+
+def on_device(case: GpuCase, xp: ModuleType) -> tuple[SSD, object]:
+    """Return the case's network and pictures on a device, the network in the case's precision.
+
+    Raises:
+        DeviceError: This minissd, or this device, has no half precision.
+    """
+    model, images = build(case)
+    model.to(xp)
+    if case.precision == "half":
+        if find_spec("minissd.models.half") is None:
+            raise DeviceError("this version of minissd has no half precision (minissd.models.half)")
+        from minissd.models.half import halved
+
+        model = halved(model)
+    return model, to_device(images, xp)
+
+
+def minissd_forward(case: GpuCase, xp: ModuleType) -> Round:
+    model, images = on_device(case, xp)
+    model.eval()
+    return lambda: model.forward(model.prepare(images).astype(case.dtype, copy=False))
+
+
+def minissd_step(case: GpuCase, xp: ModuleType) -> Round:
+    """Targets (objects come from the host, as from a loader), forward, loss, backward, update."""
+    model, images = on_device(case, xp)
+    boxes, labels = objects(case)
+    optimizer = SGD(model.parameters(), RATE, momentum=0.9, weight_decay=5e-4)
+    model.train()
+
+    def step() -> None:
+        targets = make_targets(model.default_centers(xp), boxes, labels, model.spec)
+        model.zero_grad()
+        scores, offsets = model.forward(model.prepare(images))
+        result = multibox_loss(scores, offsets, targets)
+        model.backward(result.d_scores, result.d_offsets)
+        optimizer.step()
+
+    return step
+
+
+def plausible_output(case: GpuCase, model: SSD) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and offsets in which a few boxes of each class stand out, as after training."""
+    rng = np.random.default_rng(1)
+    k, n_classes = model.spec.n_default_boxes, model.n_classes
+    scores = rng.normal(0, 1, (case.batch, k, n_classes)).astype(np.float32)
+    scores[..., 0] += 9
+    chosen = rng.choice(k, min(k, 300), replace=False)
+    scores[:, chosen, rng.integers(1, n_classes, len(chosen))] += 10
+    return scores, rng.normal(0, 1, (case.batch, k, 4)).astype(np.float32)
+
+
+def minissd_detect(case: GpuCase, xp: ModuleType) -> Round:
+    """Softmax, decoding and NMS of an output on the device; the detections come to the host."""
+    model, _ = build(case)
+    scores, offsets = (to_device(part, xp) for part in plausible_output(case, model))
+    centers = model.default_centers(xp)
+    return lambda: decode_detections(scores, offsets, centers, model.spec)
+
+
+def torch_precision(precision: str) -> None:
+    """Tell PyTorch and cuDNN how to multiply float32, and let cuDNN try its algorithms first."""
+    import torch
+
+    tf32 = precision == "tf32"
+    if hasattr(torch.backends.cudnn, "conv"):  # since PyTorch 2.9
+        torch.backends.cuda.matmul.fp32_precision = "tf32" if tf32 else "ieee"
+        torch.backends.cudnn.conv.fp32_precision = "tf32" if tf32 else "ieee"
+    else:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = True
+
+
+def torch_network(case: GpuCase, place: str) -> tuple[object, object, SSD]:
+    """Return PyTorch's network and pictures in a place, and ours that it was made from."""
+    import torch
+
+    from benchmarks.torch_network import TorchSSD
+
+    torch_precision(case.precision)
+    model, images = build(case)
+    network = TorchSSD(model).to(place, memory_format=torch.channels_last)
+    return network, torch.from_numpy(images).to(place), model
+
+
+def pytorch_forward(case: GpuCase, place: str) -> Round:
+    import torch
+
+    network, pixels, _ = torch_network(case, place)
+    network.eval()
+    half = case.precision == "half"
+    if half:
+        network.half()
+
+    def forward() -> object:
+        with torch.inference_mode():
+            x = (pixels.permute(0, 3, 1, 2).float() - network.mean.float()) * network.factor
+            return network.predict(x.half() if half else x)
+
+    return forward
+
+
+def pytorch_step(case: GpuCase, place: str) -> Round:
+    """Forward, loss, backward, update; the targets are given, so matching is left out in its favour."""
+    import torch
+
+    from benchmarks import torch_network as peer
+
+    network, pixels, model = torch_network(case, place)
+    given = [part.to(place) for part in peer.to_torch(targets_of(case, model))]
+    network.train()
+    optimizer = torch.optim.SGD(network.parameters(), RATE, momentum=0.9, weight_decay=5e-4)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        peer.multibox_loss(*network(pixels), given).backward()
+        optimizer.step()
+
+    return step
+
+
+def pytorch_detect(case: GpuCase, place: str) -> Round:
+    """The same decoding in PyTorch, with torchvision's NMS."""
+    import torch
+
+    from benchmarks.torch_network import decode_and_suppress
+
+    model, _ = build(case)
+    parts = (*plausible_output(case, model), model.default_centers(np))
+    scores, offsets, centers = (torch.from_numpy(part).to(place) for part in parts)
+
+    def detect() -> object:
+        with torch.inference_mode():
+            return decode_and_suppress(scores, offsets, centers, model.spec)
+
+    return detect
+
+
+GPU_CONTENDERS: dict[str, dict[str, Callable[[GpuCase, object], Round]]] = {
+    "forward": {"minissd": minissd_forward, "pytorch": pytorch_forward},
+    "step": {"minissd": minissd_step, "pytorch": pytorch_step},
+    "detect": {"minissd": minissd_detect, "pytorch": pytorch_detect},
+}
+
+
+def _cases() -> list[GpuCase]:
+    wanted = [
+        *(("ssd300", "SSD300", "forward", batch, PRECISIONS) for batch in (1, 8, 32)),
+        *(("ssd300", "SSD300", "step", batch, ("fp32", "tf32")) for batch in (8, 32)),
+        ("minissd", "small SSD", "step", 64, ("fp32", "tf32")),
+        ("ssd300", "SSD300", "detect", 8, ("fp32",)),
+    ]
+    words = {"forward": "inference", "step": "training step", "detect": "decode and NMS"}
+    return [
+        GpuCase(
+            f"{model}-{kind}-{batch}-{precision}",
+            f"{title} {words[kind]}, batch {batch}, {precision}",
+            kind,
+            WHO,
+            model,
+            batch,
+            precision=precision,
+        )
+        for model, title, kind, batch, precisions in wanted
+        for precision in precisions
+    ]
+
+
+GPU_CASES: dict[str, GpuCase] = {case.name: case for case in _cases()}
