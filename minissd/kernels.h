@@ -75,3 +75,34 @@ __device__ inline number warp_max(number value)
     }
     return value;
 }
+
+// Of a row of scores that a warp has: the largest, and the sum of exp(score - largest), which lies between 1 and the
+// number of classes. Lanes read neighbouring classes; the second walk finds the row in the cache.
+__device__ inline void largest_and_sum(const real* row, int classes, number& largest, number& total)
+{
+    int lane = threadIdx.x % 32;
+    largest = LOWEST, total = 0;
+    for (int c = lane; c < classes; c += 32)
+        if ((number)row[c] > largest) largest = (number)row[c];
+    largest = warp_max(largest);
+    for (int c = lane; c < classes; c += 32) total += exp((number)row[c] - largest);
+    total = warp_sum(total);
+}
+
+// Whole numbers that have the order of floating ones, for searches digit by digit: -0 counts as 0, and a NaN comes after
+// all numbers, as in a sort.
+__device__ inline uint32 in_order(float value)
+{
+    if (value != value) return 0xffffffffu;
+    uint32 bits = __float_as_uint(value == 0 ? 0 : value);
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
+__device__ inline uint64 in_order(double value)
+{
+    if (value != value) return ~0ull;
+    uint64 bits = (uint64)__double_as_longlong(value == 0 ? 0 : value);
+    return bits >> 63 ? ~bits : bits | 1ull << 63;
+}
+
+typedef decltype(in_order((number)0)) order_t;

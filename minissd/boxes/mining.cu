@@ -10,25 +10,10 @@
 
 #define DIGITS 256
 
-__device__ inline uint32 in_order(float value) // of whole numbers with the order of the floats
-{
-    if (value != value) return 0xffffffffu;
-    uint32 bits = __float_as_uint(value);
-    return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-
-__device__ inline uint64 in_order(double value)
-{
-    if (value != value) return ~0ull;
-    uint64 bits = (uint64)__double_as_longlong(value);
-    return bits >> 63 ? ~bits : bits | 1ull << 63;
-}
-
+// What `in_order` was made from.
 __device__ inline float back(uint32 key) { return __uint_as_float(key >> 31 ? key & 0x7fffffffu : ~key); }
 
 __device__ inline double back(uint64 key) { return __longlong_as_double((int64)(key >> 63 ? key & ~0ull >> 1 : ~key)); }
-
-typedef decltype(in_order((number)0)) order_t;
 
 // Blocks of at least DIGITS threads, a multiple of 32; one block an image.
 extern "C" __global__ void __launch_bounds__(1024) mine(

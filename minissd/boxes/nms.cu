@@ -18,21 +18,6 @@
 #define TILE 64    // candidates in a word
 #define MOST_WORDS 32
 
-// Bits in whose order, as whole numbers, the scores lie in theirs; -0 counts as 0.
-__device__ inline uint32 in_order(float x)
-{
-    uint32 bits = __float_as_uint(x == 0 ? 0 : x);
-    return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-
-__device__ inline uint64 in_order(double x)
-{
-    uint64 bits = (uint64)__double_as_longlong(x == 0 ? 0 : x);
-    return bits >> 63 ? ~bits : bits | 0x8000000000000000ull;
-}
-
-typedef decltype(in_order((real)0)) ordered;
-
 // One step of a search for the `wanted`-th highest: `histogram` counts by the next digit, and the digit where the count
 // from above reaches `wanted` is the answer. Thread d looks at digit d. Returns whether all that have this digit are
 // wanted, which ends the search; else `wanted` becomes how many of them are.
@@ -62,7 +47,7 @@ __device__ bool next_digit(const int* histogram, int* wanted, uint32* digit)
 extern "C" __global__ void best_above(
     const real* __restrict__ values, int* __restrict__ places, int* __restrict__ counts, int n, int most, real lowest)
 {
-    extern __shared__ ordered listed[];
+    extern __shared__ order_t listed[];
     int* listed_places = (int*)(listed + most);
     __shared__ int histogram[DIGITS];
     __shared__ int total, length;
@@ -78,22 +63,22 @@ extern "C" __global__ void best_above(
     __syncthreads();
 
     // Who enters: scores above `worst`, and those equal to it whose place, counted from the end, is at least `last`.
-    ordered worst = 0;
+    order_t worst = 0;
     uint32 last = 0;
     int wanted = most;
     bool found = total <= most;
-    for (int shift = 8 * sizeof(ordered) - 8; shift >= 0 && !found; shift -= 8) {
+    for (int shift = 8 * sizeof(order_t) - 8; shift >= 0 && !found; shift -= 8) {
         histogram[thread] = 0;
         __syncthreads();
         for (int i = thread; i < n; i += THREADS) {
-            ordered bits = in_order(values[i]);
+            order_t bits = in_order(values[i]);
             bool shares = bits >> shift >> 8 == worst >> shift >> 8; // two shifts: one by all bits is undefined
             if (values[i] > lowest && shares) atomicAdd(&histogram[(int)(bits >> shift & 255)], 1);
         }
         __syncthreads();
         uint32 digit;
         found = next_digit(histogram, &wanted, &digit);
-        worst |= (ordered)digit << shift;
+        worst |= (order_t)digit << shift;
     }
     for (int shift = 24; shift >= 0 && !found; shift -= 8) {
         histogram[thread] = 0;
@@ -111,7 +96,7 @@ extern "C" __global__ void best_above(
     }
 
     for (int i = thread; i < n; i += THREADS) {
-        ordered bits = in_order(values[i]);
+        order_t bits = in_order(values[i]);
         bool enters = bits > worst || (bits == worst && (uint32)(n - 1 - i) >= last);
         if (!(values[i] > lowest) || !enters) continue;
         int slot = atomicAdd(&length, 1);
@@ -176,7 +161,7 @@ extern "C" __global__ void sweep(
             staged[j] = word < tile || word >= used ? 0 : masks[(int64)start * words + j];
         }
         __syncthreads();
-        uint64 decided = __shfl_sync(0xffffffffu, silent, tile);
+        uint64 decided = __shfl_sync(ALL_LANES, silent, tile);
         for (int i = 0; i < rows; i++) {
             if (decided >> i & 1) continue; // silenced
             decided |= staged[i * words + tile];

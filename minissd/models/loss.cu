@@ -8,16 +8,6 @@
 #define WARPS 8 // of a block
 #define THREADS (32 * WARPS)
 
-__device__ inline void row_sums(const real* row, int classes, number& largest, number& total)
-{
-    largest = LOWEST, total = 0;
-    for (int c = threadIdx.x % 32; c < classes; c += 32)
-        if ((number)row[c] > largest) largest = (number)row[c];
-    largest = warp_max(largest);
-    for (int c = threadIdx.x % 32; c < classes; c += 32) total += exp((number)row[c] - largest);
-    total = warp_sum(total);
-}
-
 // Cross-entropy of every box against its label, and which boxes are positive.
 extern "C" __global__ void box_losses(
     const real* __restrict__ scores, const int64* __restrict__ labels, real* __restrict__ losses,
@@ -27,7 +17,7 @@ extern "C" __global__ void box_losses(
         const real* row = scores + b * classes;
         int64 label = labels[b];
         number largest, total;
-        row_sums(row, classes, largest, total);
+        largest_and_sum(row, classes, largest, total);
         if (threadIdx.x % 32 > 0) continue;
         bool known = label >= 0 && label < classes; // an answer for others is not defined, but reads nothing else
         losses[b] = (real)(log(total) - ((number)row[known ? label : 0] - largest));
@@ -54,7 +44,7 @@ extern "C" __global__ void box_gradients(
         if (weight > 0) {
             const real* row = scores + b * classes;
             number largest, total;
-            row_sums(row, classes, largest, total);
+            largest_and_sum(row, classes, largest, total);
             for (int c = lane; c < classes; c += 32)
                 d_scores[b * classes + c] =
                     (real)((exp((number)row[c] - largest) / total - (c == label ? 1 : 0)) * weight);

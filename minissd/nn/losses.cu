@@ -4,25 +4,13 @@
 //
 // With a NaN in a row its sum is NaN, and so is all that follows from it, as in the array code.
 
-// The largest number of a row, and the sum of exp(x - largest), which lies between 1 and the number of classes.
-__device__ inline void row_sums(const real* row, int classes, number& largest, number& total)
-{
-    int lane = threadIdx.x % 32;
-    largest = LOWEST, total = 0;
-    for (int c = lane; c < classes; c += 32)
-        if ((number)row[c] > largest) largest = (number)row[c];
-    largest = warp_max(largest);
-    for (int c = lane; c < classes; c += 32) total += exp((number)row[c] - largest);
-    total = warp_sum(total);
-}
-
 extern "C" __global__ void softmax(
     const real* __restrict__ logits, real* __restrict__ probabilities, int64 rows, int classes)
 {
     for (int64 r = FIRST / 32; r < rows; r += STRIDE / 32) {
         const real* row = logits + r * classes;
         number largest, total;
-        row_sums(row, classes, largest, total);
+        largest_and_sum(row, classes, largest, total);
         for (int c = threadIdx.x % 32; c < classes; c += 32)
             probabilities[r * classes + c] = (real)(exp((number)row[c] - largest) / total);
     }
@@ -37,7 +25,7 @@ extern "C" __global__ void cross_entropy(
         const real* row = logits + r * classes;
         int64 label = labels[r];
         number largest, total;
-        row_sums(row, classes, largest, total);
+        largest_and_sum(row, classes, largest, total);
         for (int c = threadIdx.x % 32; c < classes; c += 32) {
             number shifted = (number)row[c] - largest;
             gradient[r * classes + c] = (real)(exp(shifted) / total - (c == label ? 1 : 0));
