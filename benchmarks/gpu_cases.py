@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from types import ModuleType
 
 import numpy as np
 
 from benchmarks.cases import RATE, Case, Round, build, objects, targets_of
 from minissd.backend import to_device
-from minissd.errors import DeviceError
 from minissd.models.detector import decode_detections
+from minissd.models.half import halved
 from minissd.models.loss import make_targets, multibox_loss
 from minissd.models.ssd import SSD
 from minissd.nn.optim import SGD
+from minissd.products import use_tf32
 
 WHO = ("minissd", "pytorch")
 PRECISIONS = {"fp32": "float32", "tf32": "float32", "half": "float16"}  # how numbers are stored
@@ -46,14 +46,10 @@ def switch_to_tf32(precision: str) -> Callable[[], None]:
     """Let our products on the GPU use TF32 if the case says so; return what switches back.
 
     Raises:
-        DeviceError: This minissd, or this GPU, has no TF32.
+        DeviceError: This GPU has no TF32.
     """
     if precision != "tf32":
         return lambda: None
-    if find_spec("minissd.products") is None:
-        raise DeviceError("this version of minissd has no TF32 (minissd.products.use_tf32)")
-    from minissd.products import use_tf32
-
     context = use_tf32("gpu")
     context.__enter__()
     return lambda: context.__exit__(None, None, None)
@@ -63,15 +59,11 @@ def on_device(case: GpuCase, xp: ModuleType) -> tuple[SSD, object]:
     """Return the case's network and pictures on a device, the network in the case's precision.
 
     Raises:
-        DeviceError: This minissd, or this device, has no half precision.
+        DeviceError: This device has no half precision.
     """
     model, images = build(case)
     model.to(xp)
     if case.precision == "half":
-        if find_spec("minissd.models.half") is None:
-            raise DeviceError("this version of minissd has no half precision (minissd.models.half)")
-        from minissd.models.half import halved
-
         model = halved(model)
     return model, to_device(images, xp)
 
@@ -155,7 +147,7 @@ def pytorch_forward(case: GpuCase, place: str) -> Round:
 
     def forward() -> object:
         with torch.inference_mode():
-            x = (pixels.permute(0, 3, 1, 2).float() - network.mean.float()) * network.factor
+            x = network.prepare(pixels)
             return network.predict(x.half() if half else x)
 
     return forward

@@ -29,8 +29,12 @@ class TorchSSD(nn.Module):
         self.factor = 1 / model.spec.input_std
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = images.flatten(2).float().sub_(self.means).mul_(self.factor)
-        return self.predict(rows.view(images.shape).permute(0, 3, 1, 2))
+        return self.predict(self.prepare(images))
+
+    def prepare(self, images: torch.Tensor) -> torch.Tensor:
+        """Turn uint8 images (N, S, S, 3) into float32 (N, 3, S, S), mean taken away, scaled."""
+        rows = images.flatten(2).float().sub_(self.means.float()).mul_(self.factor)
+        return rows.view(images.shape).permute(0, 3, 1, 2)
 
     def predict(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         rows = []
