@@ -81,13 +81,15 @@ def _module(command: str) -> object:
 
 
 def _arithmetic(args: argparse.Namespace) -> AbstractContextManager:
-    """Return the context that a command computes in: `--tf32` where it has that and it was given."""
-    if not getattr(args, "tf32", False):
-        return nullcontext()
-    from minissd.backend import resolve_device
-    from minissd.products import use_tf32
+    """Return the context that a command computes in: `--tf32` where it has that and it was given.
 
-    return use_tf32(resolve_device(args.device))
+    `train` enters it itself, when each of its processes has taken its GPU.
+    """
+    if args.command == "train" or not getattr(args, "tf32", False):
+        return nullcontext()
+    from minissd.commands.common import arithmetic
+
+    return arithmetic(args)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from minissd.backend import DEVICES, resolve_device
 from minissd.models.detector import Detector
 from minissd.models.model_file import is_model, load_model
+from minissd.products import use_tf32
 from minissd.training.checkpoint import Checkpoint, find_checkpoint, fit_state, load_checkpoint
 
 
@@ -30,7 +32,7 @@ def class_list(text: str) -> tuple[str, ...]:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add `--device auto | cpu | gpu`, and `--tf32`, which `cli` looks at."""
+    """Add `--device auto | cpu | gpu`, and `--tf32`, see `arithmetic`."""
     parser.add_argument(
         "--device", choices=DEVICES, default="auto", help="where to compute; auto: GPU if present"
     )
@@ -39,6 +41,11 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="on a GPU: round the operands of matrix products to 10 bits, which its tensor cores multiply faster",
     )
+
+
+def arithmetic(args: argparse.Namespace) -> AbstractContextManager:
+    """Return the context in which products on the current GPU are computed: `--tf32` where it was given."""
+    return use_tf32(resolve_device(args.device)) if args.tf32 else nullcontext()
 
 
 def add_half(parser: argparse.ArgumentParser) -> None:

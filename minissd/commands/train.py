@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minissd.commands.common import add_device
+from minissd.commands.common import add_device, arithmetic
 from minissd.commands.settings import (
     add_recipe,
     add_settings,
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     keep_freed_memory()
     communicator = connect(args.device)
-    with all_or_none(communicator, "minissd train", args.debug):
+    with all_or_none(communicator, "minissd train", args.debug), arithmetic(args):
         training = begin(args, communicator)
         n = communicator.size
         if n == 1:
