@@ -245,6 +245,27 @@ def test_the_rule_on_a_device(shape, filters, dtype, expected, device):
         assert choice.choose(shape, x, filters) is plain
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", choice.ALGORITHMS)
+def test_an_algorithm_by_name_is_that_of_the_device(name, training, device, rng):
+    kernel, groups = (1 if name == "pointwise" else 3), (4 if name == "depthwise" else 1)
+    args = (4, 4, kernel, 1, kernel // 2, 1, groups)
+    layer = Conv2d(*args, algorithm=name, rng=rng).train(training)
+    x, dy = rng.standard_normal((2, 2, 6, 5, 4)).astype(np.float32)
+    expected = [layer.forward(x), layer.backward(dy), layer.weight.grad]
+    layer.to(device).zero_grad()
+    x, dy = device.asarray(x), device.asarray(dy)
+    got = [layer.forward(x), layer.backward(dy), layer.weight.grad]
+    assert layer.algorithm_for(x) is choice.ON_DEVICE[name]
+    for a, b in zip(got, expected):
+        np.testing.assert_allclose(to_cpu(a), b, rtol=1e-4, atol=1e-4)
+
+
+def test_winograd_by_name_takes_no_half_precision(device, rng):
+    layer = Conv2d(4, 4, 3, algorithm="winograd", rng=rng)
+    assert layer.algorithm_for(device.zeros((1, 6, 6, 4), "float16")) is device_im2col
+
+
 @pytest.mark.parametrize("after", [ReLU, ReLU6])
 def test_a_joined_activation_is_applied_where_the_output_is_written(after, device, rng):
     layers = Sequential(Conv2d(3, 4, 3, padding=1, rng=rng, dtype=np.float64), after())

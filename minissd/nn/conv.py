@@ -101,7 +101,7 @@ class Conv2d(Layer):
         """Return the module of `nn/convolution/` that convolves `x`."""
         if self.algorithm == "auto":
             return choice.choose(self.shape, x, self.out_channels)
-        return choice.named(self.algorithm, self.shape, self.in_channels, self.out_channels)
+        return choice.choose_named(self.algorithm, self.shape, x, self.out_channels)
 
     def forward(self, x: Array) -> Array:
         """Convolve (N, H, W, C) into (N, OH, OW, K).

@@ -94,6 +94,24 @@ def _on_device(shape: ConvShape, x: Array, out_channels: int) -> ModuleType:
     return device_im2col
 
 
+ON_DEVICE = {
+    "im2col": device_im2col,
+    "bands": device_im2col,
+    "pointwise": device_im2col,
+    "depthwise": device_depthwise,
+    "winograd": device_winograd,
+}
+
+
+def choose_named(name: str, shape: ConvShape, x: Array, out_channels: int) -> ModuleType:
+    """Return the algorithm of this name for where `x` lives: on a device with kernels, what does the same there."""
+    algorithm = named(name, shape, x.shape[-1], out_channels)
+    if not device_im2col.KERNELS.offered(x):
+        return algorithm
+    on_device = ON_DEVICE[name]
+    return on_device if on_device.KERNELS.offered(x) else device_im2col
+
+
 def named(name: str, shape: ConvShape, in_channels: int, out_channels: int) -> ModuleType:
     """Return the algorithm of this name.
 
