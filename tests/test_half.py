@@ -9,7 +9,7 @@ from minissd.backend import to_cpu
 from minissd.models.build import build_minissd
 from minissd.models.detector import Detector
 from minissd.models.half import InFloat32, halved
-from minissd.nn import Conv2d, L2Normalize, Sequential
+from minissd.nn import BatchNorm2d, Conv2d, L2Normalize, ReLU, Sequential
 
 
 def small_model(module):
@@ -36,6 +36,25 @@ def test_scores_come_from_float16(device, rng):
     for whole, half in ((scores, half_scores), (offsets, half_offsets)):
         scale = np.abs(to_cpu(whole)).max()
         np.testing.assert_allclose(to_cpu(half), to_cpu(whole), atol=0.01 * scale)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_batch_norm_behind_a_convolution_becomes_a_part_of_it(device, rng, bias):
+    draw = np.random.default_rng(1)
+    layers = Sequential(
+        Conv2d(4, 8, 3, bias=bias, rng=draw), BatchNorm2d(8), ReLU(), BatchNorm2d(8)
+    )
+    for norm in (layers.steps[1], layers.steps[3]):
+        for array in (norm.gamma.value, norm.beta.value, norm.running_mean, norm.running_var):
+            array[...] = rng.uniform(0.5, 2, array.shape)
+    layers.to(device).eval()
+    x = device.asarray(rng.standard_normal((2, 5, 6, 4), dtype=np.float32))
+    half = halved(layers)
+    assert [type(step) for step in half.steps] == [Conv2d, ReLU, InFloat32]
+    assert half.steps[0].bias.value.dtype == np.float16
+    expected = to_cpu(layers.forward(x))
+    found = to_cpu(half.forward(x.astype("float16")))
+    np.testing.assert_allclose(found, expected, atol=0.005 * np.abs(expected).max())
 
 
 def test_normalisation_of_large_numbers_does_not_overflow(device):

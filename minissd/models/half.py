@@ -2,8 +2,9 @@
 
 float16 holds 3 decimal digits and numbers up to 65504. Maps and weights of convolutions fit that, and take half the
 memory and half the time to read; cuBLAS multiplies them on tensor cores and sums the products in float32, and the
-kernels add biases and limit outputs in float32 as well. What squares or divides (normalisations) works in float32 on a
-map that is widened for it and narrowed again. Scores and offsets are widened before softmax and decoding.
+kernels add biases and limit outputs in float32 as well. A batch norm that follows a convolution is a part of it, as its
+statistics no longer change: one factor and one shift a filter. What else squares or divides (normalisations) works in
+float32 on a map that is widened for it and narrowed again. Scores and offsets are widened before softmax and decoding.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import copy
 from minissd.backend import Array, array_module
 from minissd.errors import DeviceError
 from minissd.models.ssd import SSD
+from minissd.nn.conv import Conv2d
 from minissd.nn.convolution import device_im2col
 from minissd.nn.l2_norm import L2Normalize
-from minissd.nn.layer import Layer
+from minissd.nn.layer import Layer, Parameter, Sequential
 from minissd.nn.norm import BatchNorm2d
 
 IN_FLOAT32 = (BatchNorm2d, L2Normalize)
@@ -43,6 +45,9 @@ def halved(model: SSD) -> SSD:
         where = array_module(value).__name__
         raise DeviceError(f"half precision is for a GPU, with kernels; the network is on {where}")
     model = copy.deepcopy(model)
+    for _, layer in list(model.layers()):
+        if isinstance(layer, Sequential):
+            layer.steps = fold_norms(layer.steps)
     wide = [layer for _, layer in model.layers() if isinstance(layer, IN_FLOAT32)]
     kept = {name for layer in wide for name in map(id, layer.parameters().values())}
     for parameter in model.parameters().values():
@@ -53,6 +58,29 @@ def halved(model: SSD) -> SSD:
         if not isinstance(layer, InFloat32):
             _wrap_children(layer)
     return model.eval()
+
+
+def fold_norms(layers: list[Layer]) -> list[Layer]:
+    """Return layers in a row without the batch norms that follow a convolution: it does their work from now on."""
+    left: list[Layer] = []
+    for layer in layers:
+        before = left[-1] if left else None
+        if isinstance(layer, BatchNorm2d) and isinstance(before, Conv2d):
+            _fold(before, layer)
+        else:
+            left.append(layer)
+    return left
+
+
+def _fold(conv: Conv2d, norm: BatchNorm2d) -> None:
+    """Change a convolution so that it also does what the batch norm behind it does in evaluation."""
+    xp = array_module(norm.running_var)
+    slope = norm.gamma.value / xp.sqrt(norm.running_var + norm.eps)
+    bias = norm.beta.value - norm.running_mean * slope
+    if conv.bias is not None:
+        bias += conv.bias.value * slope
+    conv.weight.value = conv.weight.value * slope
+    conv.bias = Parameter(bias, decay=False)
 
 
 def _wrap_children(layer: Layer) -> None:
