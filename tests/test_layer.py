@@ -5,6 +5,7 @@ import pytest
 
 from minissd.backend import to_cpu
 from minissd.nn import BatchNorm2d, Conv2d, Dropout, Linear, ReLU, Residual, Sequential
+from minissd.nn.layer import without_backward
 
 
 def small_network(rng):
@@ -36,12 +37,26 @@ def test_the_way_back_frees_the_maps_and_can_be_gone_once(rng):
     network = small_network(rng)
     y = network.forward(rng.standard_normal((2, 3, 4, 2)).astype(np.float32))
     kept = [(layer, name) for _, layer in network.layers() for name in layer.kept]
-    assert len(kept) == 4
+    assert len(kept) == 5
     assert all(getattr(layer, name) is not None for layer, name in kept)
     network.backward(y)
     assert all(getattr(layer, name) is None for layer, name in kept)
     with pytest.raises(ValueError, match="expected a forward before each"):
         network.backward(y)
+
+
+def test_without_backward_no_map_is_kept_and_the_output_is_the_same(rng):
+    network = small_network(rng).eval()
+    x = rng.standard_normal((2, 3, 4, 2)).astype(np.float32)
+    y = network.forward(x)
+    with without_backward():
+        assert np.array_equal(network.forward(x), y)
+    kept = [getattr(layer, name) for _, layer in network.layers() for name in layer.kept]
+    assert kept == [None] * 5
+    with pytest.raises(ValueError, match="expected a forward before each"):
+        network.backward(y)
+    network.forward(x)
+    network.backward(y)
 
 
 def test_modes_and_gradients_reach_every_layer(rng):

@@ -208,7 +208,7 @@ def test_the_cut_depends_on_the_size_alone(shape, bytes_per_item):
 
 def test_small_batches_stay_whole_and_large_ones_fit_the_cache():
     assert len(cut(np.zeros((500, 3), np.float32))) == 1
-    assert len(cut(np.zeros((16, 8000), np.float32))) >= parallel.LEAST_BLOCKS
+    assert len(cut(np.zeros((16, 16000), np.float32))) >= parallel.LEAST_BLOCKS
     step = max(stop - start for start, stop in cut(np.zeros((64, 9000)), 10**5))
     assert 1 < step <= parallel.BLOCK_BYTES // 10**5
     assert len(cut(np.zeros((3, 10)), 2 * parallel.BLOCK_BYTES)) == 3  # one too large is done alone

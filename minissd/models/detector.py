@@ -80,7 +80,7 @@ class Detector:
         model.eval()
         try:
             xp = array_module(next(iter(model.parameters().values())).value)
-            scores, offsets = model.forward(model.prepare(to_device(images, xp)))
+            scores, offsets = model.predict(to_device(images, xp))
             return decode_detections(scores, offsets, model.default_centers(xp), model.spec)
         finally:
             model.train(was_training)

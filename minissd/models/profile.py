@@ -21,6 +21,7 @@ from minissd.models.loss import make_targets, multibox_loss
 from minissd.models.ssd import SSD
 from minissd.models.trace import Row, trace
 from minissd.nn import Conv2d
+from minissd.nn.layer import without_backward
 from minissd.nn.optim import SGD
 
 Seconds = list[float]  # one entry a round
@@ -165,10 +166,12 @@ def _run(
 def _forward(model: SSD, images: int) -> list[Part]:
     pixels = _pictures(model, images)
     state: dict = {}
-    return [
-        ("preparing pixels", lambda: state.update(x=model.prepare(pixels))),
-        ("", lambda: model.forward(state["x"])),
-    ]
+
+    def predict() -> None:
+        with without_backward():
+            model.forward(state["x"])
+
+    return [("preparing pixels", lambda: state.update(x=model.prepare(pixels))), ("", predict)]
 
 
 def _training_step(model: SSD, images: int) -> list[Part]:

@@ -10,11 +10,15 @@ There is no graph and no autograd: whoever builds a network calls `backward` in 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import ModuleType
 
 import numpy as np
 
 from minissd.backend import Array, array_module, to_cpu, to_device
+
+_keeps: ContextVar[bool] = ContextVar("_keeps", default=True)
 
 
 class Parameter:
@@ -39,6 +43,21 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"Parameter(shape={tuple(self.value.shape)}, dtype={self.value.dtype})"
+
+
+@contextmanager
+def without_backward() -> Iterator[None]:
+    """Let networks free each map as soon as the next layer has read it, within a `with` block of this thread."""
+    token = _keeps.set(False)
+    try:
+        yield
+    finally:
+        _keeps.reset(token)
+
+
+def maps_are_kept() -> bool:
+    """Say whether `forward` shall leave its maps for `backward`."""
+    return _keeps.get()
 
 
 class Layer:
@@ -189,9 +208,11 @@ class Sequential(Layer):
 
     def forward(self, x: Array) -> Array:
         """Pass `x` through all layers; two that join, in one step."""
-        self._maps_are_gone = False
+        self._maps_are_gone = not maps_are_kept()
         for layer, after in self._pairs():
             x = layer.forward(x) if after is None else layer.forward_with(x, after)
+            if self._maps_are_gone:
+                _forget(layer, after)
         return x
 
     def backward(self, dy: Array) -> Array:
@@ -209,8 +230,7 @@ class Sequential(Layer):
         self._maps_are_gone = True
         for layer, after in reversed(self._pairs()):
             dy = layer.backward(dy) if after is None else layer.backward_with(dy, after)
-            for done in filter(None, (layer, after)):
-                done.forget()
+            _forget(layer, after)
         return dy
 
     def _pairs(self) -> list[tuple[Layer, Layer | None]]:
@@ -226,3 +246,9 @@ class Sequential(Layer):
     def children(self) -> Iterator[tuple[str, Layer]]:
         """Yield the layers under their position: "0", "1", ..."""
         return ((str(i), layer) for i, layer in enumerate(self.steps))
+
+
+def _forget(*layers: Layer | None) -> None:
+    for layer in layers:
+        if layer is not None:
+            layer.forget()
