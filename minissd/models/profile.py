@@ -28,6 +28,7 @@ Seconds = list[float]  # one entry a round
 WAYS = {
     "forward": "forward",
     "forward_with": "forward",
+    "forward_folded": "forward",
     "backward": "backward",
     "backward_with": "backward",
 }  # methods of a layer, and where their seconds are noted

@@ -93,6 +93,14 @@ class Layer:
         """Do the way back of both layers."""
         return self.backward(after.backward(dy))
 
+    def folds(self, norm: Layer) -> bool:
+        """Say whether this layer can do a normalisation with fixed statistics by other weights: `forward_folded`."""
+        return False
+
+    def forward_folded(self, x: Array, norm: Layer, after: Layer | None) -> Array:
+        """Compute the output of this layer, a normalisation and an activation, where no `backward` will follow."""
+        raise NotImplementedError(f"{type(self).__name__} folds nothing")
+
     def forget(self) -> None:
         """Let go of the maps that `forward` kept for `backward` (`kept`), here and in the layers below."""
         for _, layer in self.layers():
@@ -209,10 +217,24 @@ class Sequential(Layer):
     def forward(self, x: Array) -> Array:
         """Pass `x` through all layers; two that join, in one step."""
         self._maps_are_gone = not maps_are_kept()
+        if self._maps_are_gone:
+            return self._predict(x)
         for layer, after in self._pairs():
             x = layer.forward(x) if after is None else layer.forward_with(x, after)
-            if self._maps_are_gone:
-                _forget(layer, after)
+        return x
+
+    def _predict(self, x: Array) -> Array:
+        """Do the same where no `backward` will follow: maps are freed, and normalisations folded where they can be."""
+        pairs = self._pairs()
+        while pairs:
+            layer, after = pairs.pop(0)
+            if after is None and pairs and layer.folds(pairs[0][0]):
+                norm, after = pairs.pop(0)
+                x = layer.forward_folded(x, norm, after)
+                norm.forget()
+            else:
+                x = layer.forward(x) if after is None else layer.forward_with(x, after)
+            _forget(layer, after)
         return x
 
     def backward(self, dy: Array) -> Array:
