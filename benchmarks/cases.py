@@ -76,7 +76,7 @@ def minissd_forward(case: Case) -> Round:
     keep_freed_memory()
     model, images = build(case)
     model.eval()
-    return lambda: model.forward(model.prepare(images))
+    return lambda: model.predict(images)
 
 
 def minissd_step(case: Case) -> Round:

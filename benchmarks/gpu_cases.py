@@ -71,7 +71,7 @@ def on_device(case: GpuCase, xp: ModuleType) -> tuple[SSD, object]:
 def minissd_forward(case: GpuCase, xp: ModuleType) -> Round:
     model, images = on_device(case, xp)
     model.eval()
-    return lambda: model.forward(model.prepare(images).astype(case.dtype, copy=False))
+    return lambda: model.predict(images)
 
 
 def minissd_step(case: GpuCase, xp: ModuleType) -> Round:

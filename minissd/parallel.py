@@ -27,9 +27,9 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 ENVIRONMENT = "MINISSD_THREADS"
-BLOCK_BYTES = 2**22  # of working memory at a time: a core's part of the shared cache
+BLOCK_BYTES = 2**23  # of working memory at a time: a core's part of the shared cache
 SMALL_BYTES = 2**21  # a batch that needs no more is done sooner than a thread is woken
-LEAST_BLOCKS = 4  # of a batch, so that small maps too are shared out
+LEAST_BLOCKS = 4  # of a product or a convolution, so that small maps too are shared out
 
 _inside_job: ContextVar[bool] = ContextVar("_inside_job", default=False)
 
@@ -244,5 +244,6 @@ def over_batch(
     need = bytes_per_item or 3 * x.nbytes // max(1, n)
     if need * n <= SMALL_BYTES:
         return run_blocks(function, [slice(0, n)])
-    count = -(-need * n // (LEAST_BLOCKS * BLOCK_BYTES)) * LEAST_BLOCKS
+    # Few blocks and an even number of them: between two calls of NumPy, threads wait for each other.
+    count = 2 * -(-need * n // (2 * BLOCK_BYTES))
     return run_blocks(function, runs(n, -(-n // count)))

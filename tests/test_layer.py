@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minissd.backend import to_cpu
-from minissd.nn import BatchNorm2d, Conv2d, Dropout, Linear, ReLU, Residual, Sequential
+from minissd.nn import BatchNorm2d, Conv2d, Dropout, Linear, ReLU, ReLU6, Residual, Sequential
+from minissd.nn.layer import without_backward
 
 
 def small_network(rng):
@@ -36,12 +37,53 @@ def test_the_way_back_frees_the_maps_and_can_be_gone_once(rng):
     network = small_network(rng)
     y = network.forward(rng.standard_normal((2, 3, 4, 2)).astype(np.float32))
     kept = [(layer, name) for _, layer in network.layers() for name in layer.kept]
-    assert len(kept) == 4
+    assert len(kept) == 5
     assert all(getattr(layer, name) is not None for layer, name in kept)
     network.backward(y)
     assert all(getattr(layer, name) is None for layer, name in kept)
     with pytest.raises(ValueError, match="expected a forward before each"):
         network.backward(y)
+
+
+def test_without_backward_no_map_is_kept(rng):
+    network = small_network(rng).eval()
+    x = rng.standard_normal((2, 3, 4, 2)).astype(np.float32)
+    y = network.forward(x)
+    with without_backward():
+        np.testing.assert_allclose(network.forward(x), y, atol=1e-5)
+    kept = [getattr(layer, name) for _, layer in network.layers() for name in layer.kept]
+    assert kept == [None] * 5
+    with pytest.raises(ValueError, match="expected a forward before each"):
+        network.backward(y)
+    network.forward(x)
+    network.backward(y)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("after", [None, ReLU, ReLU6])
+def test_where_nothing_goes_back_batch_norm_is_folded_into_the_convolution(
+    bias, after, rng, monkeypatch
+):
+    conv = Conv2d(3, 5, 3, padding=1, bias=bias, rng=rng, dtype=np.float64)
+    norm = BatchNorm2d(5, dtype=np.float64)
+    network = Sequential(conv, norm, *([after()] if after else []))
+    x = rng.standard_normal((2, 6, 7, 3))
+    for _ in range(3):
+        network.forward(x)  # moves the running statistics
+    conv.weight.value *= 9
+    norm.gamma.value[...], norm.beta.value[...] = rng.standard_normal((2, 5))
+    y = network.eval().forward(x)
+    monkeypatch.setattr(BatchNorm2d, "_normalise", None)  # not called
+    with without_backward():
+        np.testing.assert_allclose(network.forward(x), y, atol=1e-12)
+
+
+def test_batch_norm_in_training_is_never_folded(rng):
+    network = Sequential(Conv2d(3, 5, 3, rng=rng), BatchNorm2d(5))
+    x = rng.standard_normal((2, 6, 7, 3)).astype(np.float32)
+    y = network.forward(x)
+    with without_backward():
+        assert np.array_equal(network.forward(x), y)
 
 
 def test_modes_and_gradients_reach_every_layer(rng):

@@ -208,7 +208,8 @@ def test_the_cut_depends_on_the_size_alone(shape, bytes_per_item):
 
 def test_small_batches_stay_whole_and_large_ones_fit_the_cache():
     assert len(cut(np.zeros((500, 3), np.float32))) == 1
-    assert len(cut(np.zeros((16, 8000), np.float32))) >= parallel.LEAST_BLOCKS
+    assert len(cut(np.zeros((16, 16000), np.float32))) == 2
+    assert len(cut(np.zeros((16, 160_000), np.float32))) == 4
     step = max(stop - start for start, stop in cut(np.zeros((64, 9000)), 10**5))
     assert 1 < step <= parallel.BLOCK_BYTES // 10**5
     assert len(cut(np.zeros((3, 10)), 2 * parallel.BLOCK_BYTES)) == 3  # one too large is done alone
@@ -281,7 +282,8 @@ def assert_identical(one: list[np.ndarray], other: list[np.ndarray]) -> None:
     ],
     ids=["3x3", "stride 2", "1x1", "batch norm"],
 )
-def test_layers_give_the_same_bits_with_one_thread_and_with_two(make, rng):
+def test_layers_give_the_same_bits_with_one_thread_and_with_two(make, rng, monkeypatch):
+    monkeypatch.setattr(parallel, "BLOCK_BYTES", 2**20)
     x = rng.standard_normal((9, 40, 38, 16)).astype(np.float32)
     parallel.set_threads(1)
     assert len(cut(x)) > 2

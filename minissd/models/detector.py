@@ -82,11 +82,9 @@ class Detector:
         model.eval()
         try:
             xp = array_module(next(iter(model.parameters().values())).value)
-            x = model.prepare(to_device(images, xp))
+            scores, offsets = model.predict(to_device(images, xp))
             if self.half:
-                scores, offsets = (a.astype("float32") for a in model.forward(x.astype("float16")))
-            else:
-                scores, offsets = model.forward(x)
+                scores, offsets = scores.astype("float32"), offsets.astype("float32")
             return decode_detections(scores, offsets, model.default_centers(xp), model.spec)
         finally:
             model.train(was_training)

@@ -44,7 +44,7 @@ def halved(model: SSD) -> SSD:
     if not device_im2col.KERNELS.offered(value[:0].astype("float16")):
         where = array_module(value).__name__
         raise DeviceError(f"half precision is for a GPU, with kernels; the network is on {where}")
-    model = copy.deepcopy(model)
+    model = copy.deepcopy(model).eval()
     for _, layer in list(model.layers()):
         if isinstance(layer, Sequential):
             layer.steps = fold_norms(layer.steps)
@@ -57,7 +57,7 @@ def halved(model: SSD) -> SSD:
     for _, layer in list(model.layers()):
         if not isinstance(layer, InFloat32):
             _wrap_children(layer)
-    return model.eval()
+    return model
 
 
 def fold_norms(layers: list[Layer]) -> list[Layer]:
@@ -65,7 +65,7 @@ def fold_norms(layers: list[Layer]) -> list[Layer]:
     left: list[Layer] = []
     for layer in layers:
         before = left[-1] if left else None
-        if isinstance(layer, BatchNorm2d) and isinstance(before, Conv2d):
+        if isinstance(before, Conv2d) and before.folds(layer):
             _fold(before, layer)
         else:
             left.append(layer)
@@ -74,13 +74,11 @@ def fold_norms(layers: list[Layer]) -> list[Layer]:
 
 def _fold(conv: Conv2d, norm: BatchNorm2d) -> None:
     """Change a convolution so that it also does what the batch norm behind it does in evaluation."""
-    xp = array_module(norm.running_var)
-    slope = norm.gamma.value / xp.sqrt(norm.running_var + norm.eps)
-    bias = norm.beta.value - norm.running_mean * slope
+    slope, shift = norm.as_affine()
     if conv.bias is not None:
-        bias += conv.bias.value * slope
+        shift = shift + conv.bias.value * slope
     conv.weight.value = conv.weight.value * slope
-    conv.bias = Parameter(bias, decay=False)
+    conv.bias = Parameter(shift, decay=False)
 
 
 def _wrap_children(layer: Layer) -> None:

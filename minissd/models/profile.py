@@ -21,12 +21,14 @@ from minissd.models.loss import make_targets, multibox_loss
 from minissd.models.ssd import SSD
 from minissd.models.trace import Row, trace
 from minissd.nn import Conv2d
+from minissd.nn.layer import without_backward
 from minissd.nn.optim import SGD
 
 Seconds = list[float]  # one entry a round
 WAYS = {
     "forward": "forward",
     "forward_with": "forward",
+    "forward_folded": "forward",
     "backward": "backward",
     "backward_with": "backward",
 }  # methods of a layer, and where their seconds are noted
@@ -165,10 +167,12 @@ def _run(
 def _forward(model: SSD, images: int) -> list[Part]:
     pixels = _pictures(model, images)
     state: dict = {}
-    return [
-        ("preparing pixels", lambda: state.update(x=model.prepare(pixels))),
-        ("", lambda: model.forward(state["x"])),
-    ]
+
+    def predict() -> None:
+        with without_backward():
+            model.forward(state["x"])
+
+    return [("preparing pixels", lambda: state.update(x=model.prepare(pixels))), ("", predict)]
 
 
 def _training_step(model: SSD, images: int) -> list[Part]:

@@ -19,6 +19,7 @@ from minissd.errors import check
 from minissd.models.backbones import Trunk
 from minissd.models.spec import DetectorSpec
 from minissd.nn import Conv2d, Layer, init
+from minissd.nn.layer import maps_are_kept, without_backward
 from minissd.nn.residual import add
 from minissd.parallel import over_batch
 
@@ -119,8 +120,21 @@ class SSD(Layer):
                 )
             seen = x if tap is None else tap.forward(x)  # the next segment goes on from x
             rows.append(head.forward(seen).reshape(len(x), -1, self.n_classes + 4))
+            if not maps_are_kept():
+                for layer in (segment, head, tap):
+                    if layer is not None:
+                        layer.forget()
         predictions = array_module(x).concatenate(rows, axis=1)  # (N, K, C + 1 + 4)
         return predictions[..., : self.n_classes], predictions[..., self.n_classes :]
+
+    def predict(self, images: Array) -> tuple[Array, Array]:
+        """Prepare uint8 images (N, S, S, 3) and do what `forward` does, in little memory: no `backward` can follow.
+
+        It works in the dtype of the weights, which is float16 after `half.halved`.
+        """
+        x = self.prepare(images).astype(self.heads[0].weight.value.dtype, copy=False)
+        with without_backward():
+            return self.forward(x)
 
     def backward(self, d_scores: Array, d_offsets: Array) -> Array | None:
         """Add the gradients of all parameters, from those of scores (N, K, C + 1) and offsets (N, K, 4).

@@ -15,6 +15,7 @@ from minissd.nn.convolution.im2col import ConvShape
 from minissd.nn.convolution.kept import KeptKernels
 from minissd.nn.convolution.sums import channel_sums
 from minissd.nn.layer import Layer, Parameter
+from minissd.nn.norm import BatchNorm2d
 
 Pair = int | tuple[int, int]
 
@@ -119,11 +120,28 @@ class Conv2d(Layer):
         """Do the same as `after.forward(self.forward(x))` in one pass over the output."""
         return after.keep(self._convolve(x, after.ceiling))
 
+    def folds(self, norm: Layer) -> bool:
+        """Say whether a layer is a batch norm in evaluation mode: it multiplies and shifts channels, as weights can."""
+        plain = type(self).forward is Conv2d.forward and type(norm) is BatchNorm2d
+        return plain and not norm.training and norm.channels == self.out_channels
+
+    def forward_folded(self, x: Array, norm: BatchNorm2d, after: Layer | None) -> Array:
+        """Convolve with weights times the norm's slopes: y = (x * weight + bias) * slope + shift."""
+        self._check_input(x)
+        slope, shift = norm.as_affine()
+        if self.bias is not None:
+            shift = shift + self.bias.value * slope
+        ceiling = None if after is None else after.ceiling
+        return self._run(x, self.weight.value * slope, shift, ceiling)
+
     def _convolve(self, x: Array, ceiling: float | None = None) -> Array:
         self._check_input(x)
         self._x = x
-        algorithm, w = self.algorithm_for(x), self.weight.value
         bias = None if self.bias is None else self.bias.value
+        return self._run(x, self.weight.value, bias, ceiling)
+
+    def _run(self, x: Array, w: Array, bias: Array | None, ceiling: float | None) -> Array:
+        algorithm = self.algorithm_for(x)
         if self.training:
             self._kept.drop()
         elif algorithm is winograd:

@@ -10,12 +10,16 @@ There is no graph and no autograd: whoever builds a network calls `backward` in 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import ModuleType
 
 import numpy as np
 
 from minissd.backend import Array, array_module, to_cpu, to_device
 from minissd.nn import many
+
+_keeps: ContextVar[bool] = ContextVar("_keeps", default=True)
 
 
 class Parameter:
@@ -40,6 +44,21 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"Parameter(shape={tuple(self.value.shape)}, dtype={self.value.dtype})"
+
+
+@contextmanager
+def without_backward() -> Iterator[None]:
+    """Let networks free each map as soon as the next layer has read it, within a `with` block of this thread."""
+    token = _keeps.set(False)
+    try:
+        yield
+    finally:
+        _keeps.reset(token)
+
+
+def maps_are_kept() -> bool:
+    """Say whether `forward` shall leave its maps for `backward`."""
+    return _keeps.get()
 
 
 class Layer:
@@ -74,6 +93,14 @@ class Layer:
     def backward_with(self, dy: Array, after: Layer) -> Array:
         """Do the way back of both layers."""
         return self.backward(after.backward(dy))
+
+    def folds(self, norm: Layer) -> bool:
+        """Say whether this layer can do a normalisation with fixed statistics by other weights: `forward_folded`."""
+        return False
+
+    def forward_folded(self, x: Array, norm: Layer, after: Layer | None) -> Array:
+        """Compute the output of this layer, a normalisation and an activation, where no `backward` will follow."""
+        raise NotImplementedError(f"{type(self).__name__} folds nothing")
 
     def forget(self) -> None:
         """Let go of the maps that `forward` kept for `backward` (`kept`), here and in the layers below."""
@@ -202,9 +229,25 @@ class Sequential(Layer):
 
     def forward(self, x: Array) -> Array:
         """Pass `x` through all layers; two that join, in one step."""
-        self._maps_are_gone = False
+        self._maps_are_gone = not maps_are_kept()
+        if self._maps_are_gone:
+            return self._predict(x)
         for layer, after in self._pairs():
             x = layer.forward(x) if after is None else layer.forward_with(x, after)
+        return x
+
+    def _predict(self, x: Array) -> Array:
+        """Do the same where no `backward` will follow: maps are freed, and normalisations folded where they can be."""
+        pairs = self._pairs()
+        while pairs:
+            layer, after = pairs.pop(0)
+            if after is None and pairs and layer.folds(pairs[0][0]):
+                norm, after = pairs.pop(0)
+                x = layer.forward_folded(x, norm, after)
+                norm.forget()
+            else:
+                x = layer.forward(x) if after is None else layer.forward_with(x, after)
+            _forget(layer, after)
         return x
 
     def backward(self, dy: Array) -> Array:
@@ -222,8 +265,7 @@ class Sequential(Layer):
         self._maps_are_gone = True
         for layer, after in reversed(self._pairs()):
             dy = layer.backward(dy) if after is None else layer.backward_with(dy, after)
-            for done in filter(None, (layer, after)):
-                done.forget()
+            _forget(layer, after)
         return dy
 
     def _pairs(self) -> list[tuple[Layer, Layer | None]]:
@@ -239,3 +281,9 @@ class Sequential(Layer):
     def children(self) -> Iterator[tuple[str, Layer]]:
         """Yield the layers under their position: "0", "1", ..."""
         return ((str(i), layer) for i, layer in enumerate(self.steps))
+
+
+def _forget(*layers: Layer | None) -> None:
+    for layer in layers:
+        if layer is not None:
+            layer.forget()

@@ -70,6 +70,16 @@ class BatchNorm2d(Layer):
         """Do the same as `after.forward(self.forward(x))` in one pass over the output."""
         return after.keep(self._normalise(x, after.ceiling))
 
+    def as_affine(self) -> tuple[Array, Array]:
+        """Return what the layer multiplies each channel with in evaluation, and what it adds then: (C,) each."""
+        return self._affine(self.running_mean, self.running_var)[:2]
+
+    def _affine(self, mean: Array, var: Array) -> tuple[Array, Array, Array]:
+        """Return slope and shift for these statistics, and 1 / standard deviation."""
+        inv_std = 1 / array_module(var).sqrt(var + self.eps)
+        slope = self.gamma.value * inv_std
+        return slope, self.beta.value - mean * slope, inv_std
+
     def _normalise(self, x: Array, ceiling: float | None) -> Array:
         """Normalise, and limit to [0, ceiling] if there is one."""
         check(x.shape[-1] == self.channels, "x", f"{self.channels} channels", tuple(x.shape))
@@ -84,11 +94,10 @@ class BatchNorm2d(Layer):
             self._update_running(mean, var)
         else:
             mean, var = self.running_mean, self.running_var
-        inv_std = 1 / xp.sqrt(var + self.eps)
+        slope, shift, inv_std = self._affine(mean, var)
         self._x, self._mean, self._inv_std, self._used_batch = x, mean, inv_std, self.training
         y = xp.empty(x.shape, x.dtype)
-        slope = self.gamma.value * inv_std
-        slopes, shifts = _along_rows(x, slope, self.beta.value - mean * slope)
+        slopes, shifts = _along_rows(x, slope, shift)
 
         def scale_and_shift(block: slice) -> None:
             y_rows = _rows(y[block])
@@ -147,13 +156,13 @@ class BatchNorm2d(Layer):
             if after is not None:
                 xp.multiply(dy[block], after.open_where(after.output[block]), out=dx[block])
             rows, seen = _rows(upstream[block]), _rows(x[block])
-            total = _sum_of_rows(rows)
             products = xp.einsum("rc,rc->c", rows, seen if near_zero else seen - means)
-            if near_zero:
-                products -= means * total
-            return _fold(total, channels), _fold(products, channels)
+            return _sum_of_rows(rows), products
 
-        dbeta, dgamma = (sum(parts) for parts in zip(*over_batch(sums, dy)))
+        totals, products = (sum(parts) for parts in zip(*over_batch(sums, dy)))
+        if near_zero:
+            products -= means * totals
+        dbeta, dgamma = _fold(totals, channels), _fold(products, channels)
         dgamma *= self._inv_std
         self.beta.grad += dbeta
         self.gamma.grad += dgamma
@@ -230,31 +239,39 @@ def _fold(row: Array, channels: int) -> Array:
 
 
 def _moments(x: Array) -> tuple[Array, Array]:
-    """Return mean and variance of each channel of (N, H, W, C), reading the map once.
+    """Return mean and variance of each channel of (N, H, W, C).
 
-    Each block finds its own mean and squared deviations while it is in the cache; the deviations of all are those
+    Where the channels lie near zero, from sums of numbers and of their squares, in one pass. Else, and on a device,
+    each block finds its own mean and squared deviations while it is in the cache; the deviations of all are those
     within the blocks and those of the blocks' means (Chan, Golub and LeVeque 1983, equation 2.1).
     """
-    xp, n_pixels = array_module(x), x.shape[1] * x.shape[2]
+    xp, channels, n_pixels = array_module(x), x.shape[3], x.shape[1] * x.shape[2]
+    total = len(x) * n_pixels
+    if xp is np:  # on a device, asking what the numbers are would make the host wait
+        parts = over_batch(lambda block: _sums(_rows(x[block])), x)
+        mean, squares = (_fold(sum(part), channels) / total for part in zip(*parts))
+        var = squares - mean**2
+        if _is_near_zero(mean, var):
+            return mean, var
 
     def block_moments(block: slice) -> tuple[int, Array, Array]:
         part = x[block]
-        count, rows = len(part) * n_pixels, _rows(part)
+        count = len(part) * n_pixels
         mean = _channel_sum(part) / count
-        if xp is np:  # on a device, asking what the numbers are would make the host wait
-            squares = _fold(xp.einsum("rc,rc->c", rows, rows), len(mean)) - count * mean**2
-            if _is_near_zero(mean, squares / count):
-                return count, mean, squares
-        deviation = rows - _along_rows(part, mean)[0]
-        return count, mean, _fold(xp.einsum("rc,rc->c", deviation, deviation), len(mean))
+        deviation = _rows(part) - _along_rows(part, mean)[0]
+        return count, mean, _fold(xp.einsum("rc,rc->c", deviation, deviation), channels)
 
     parts = over_batch(block_moments, x)
-    total = len(x) * n_pixels
     mean = sum(count * part_mean for count, part_mean, _ in parts) / total
     squares = sum(
         part_squares + count * (part_mean - mean) ** 2 for count, part_mean, part_squares in parts
     )
     return mean, squares / total
+
+
+def _sums(rows: Array) -> tuple[Array, Array]:
+    """Return the sums of rows (R, L) and of their squares, (L,) each."""
+    return _sum_of_rows(rows), np.einsum("rc,rc->c", rows, rows)
 
 
 def _is_near_zero(mean: Array, var: Array) -> bool:

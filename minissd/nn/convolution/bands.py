@@ -19,7 +19,7 @@ from minissd.nn.convolution.im2col import ConvShape
 from minissd.nn.convolution.scratch import scratch
 from minissd.parallel import LEAST_BLOCKS, run_blocks, runs
 
-BLOCK_BYTES = 2**20  # of columns: what a core's level-2 cache holds
+BLOCK_BYTES = 2**21  # of columns: little more than a core's level-2 cache holds
 LEAST_PIXELS = (
     64  # of a block: rows of a product; with fewer, BLAS spends its time on reordering the weights
 )

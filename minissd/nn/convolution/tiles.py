@@ -48,12 +48,16 @@ def cut_into_blocks(
     never on the number of threads, so that every sum is always taken in the same order.
     """
     down, across = grid
-    parts = (
-        runs(n, tiles // (down * across)),
-        runs(down, tiles // across),
-        runs(across, tiles),
-    )
+    lengths = ((n, tiles // (down * across)), (down, tiles // across), (across, tiles))
+    parts = [runs(size, longest) for size, longest in lengths]
     count = math.prod(len(part) for part in parts)
+    if count in (
+        3,
+        5,
+    ):  # two threads would wait for one of them: one block more, if there is a place to cut
+        axis = next(axis for axis, part in enumerate(parts) if len(part) > 1)
+        parts[axis] = runs(lengths[axis][0], -(-lengths[axis][0] // (len(parts[axis]) + 1)))
+        count = math.prod(len(part) for part in parts)
     shares = min(-(-least // count), max(1, filters // LEAST_FILTERS)) if count < least else 1
     return [Block(*slices) for slices in product(*parts, runs(filters, -(-filters // shares)))]
 
