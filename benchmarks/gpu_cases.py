@@ -23,7 +23,7 @@ from minissd.nn.optim import SGD
 from minissd.products import use_tf32
 
 WHO = ("minissd", "pytorch")
-PRECISIONS = {"fp32": "float32", "tf32": "float32", "half": "float16"}  # how numbers are stored
+PRECISIONS = ("fp32", "tf32", "half")
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,6 @@ class GpuCase(Case):
     """
 
     precision: str = "fp32"
-
-    @property
-    def dtype(self) -> str:
-        """How the network's numbers are stored."""
-        return PRECISIONS[self.precision]
 
 
 def switch_to_tf32(precision: str) -> Callable[[], None]:

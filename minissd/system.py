@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ PACKAGES = (
     "onnxruntime",
     "openvino",
 )
-THREAD_VARIABLES = (
+VARIABLES = (
+    "MINISSD_THREADS",
+    "MINISSD_WINOGRAD",
+    "MINISSD_KERNELS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -69,11 +73,15 @@ def system_report() -> Report:
         "Arithmetic": {
             "blas": blas_description(),
             "simd": simd_features(),
-            **thread_variables(),
+            **variables(),
             "speed": f"{matmul_speed():.0f} GFLOP/s (float32 matrix product)",
         },
         "Device": {**gpu_description(), "--device auto": resolve_device("auto")},
-        "Many processes": {"mpi": mpi_description(), "launcher": launcher_description()},
+        "Many processes": {
+            "mpi": mpi_description(),
+            "launcher": launcher_description(),
+            "nccl": nccl_description(),
+        },
     }
 
 
@@ -135,9 +143,9 @@ def simd_features() -> str:
     return " ".join(names) or "unknown"
 
 
-def thread_variables() -> dict[str, str]:
-    """Return the environment variables that limit threads or hide devices, where they are set."""
-    return {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
+def variables() -> dict[str, str]:
+    """Return the environment variables that limit threads, choose algorithms or hide devices, where they are set."""
+    return {name: os.environ[name] for name in VARIABLES if name in os.environ}
 
 
 def gpu_description() -> dict[str, str]:
@@ -177,6 +185,18 @@ def mpi_description() -> str:
         reason = "".join(last).replace("/", " ") or f"exit code {answer.returncode}"
         return f"none: mpi4py cannot be imported: {reason}"
     return answer.stdout.split(",")[0].strip().split("\n")[0]
+
+
+def nccl_description() -> str:
+    """Return the version of NCCL, which adds up arrays of several GPUs, or why there is none to use."""
+    if gpu_problem() is not None:
+        return "none: it is for GPUs"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy's, where the library is missing
+        from cupy.cuda import nccl
+    if not nccl.available:
+        return "none: pip install nvidia-nccl-cu12 or -cu13"
+    return str(nccl.get_version())
 
 
 def launcher_description() -> str:

@@ -70,12 +70,12 @@ def test_unknown_builds_of_numpy(monkeypatch):
     assert system._numpy_config("Build Dependencies", "blas", "name") == "unknown"
 
 
-def test_thread_variables_are_shown_where_set(monkeypatch):
-    for name in system.THREAD_VARIABLES:
+def test_variables_are_shown_where_set(monkeypatch):
+    for name in system.VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert system.thread_variables() == {}
+    assert system.variables() == {}
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert system.thread_variables() == {"OMP_NUM_THREADS": "3"}
+    assert system.variables() == {"OMP_NUM_THREADS": "3"}
 
 
 def test_limits_are_told_apart_from_the_machine():
