@@ -22,6 +22,7 @@ from benchmarks.race import Result, race
 from benchmarks.report import comparison_figure, machine, write_text
 from minissd.backend import resolve_device
 from minissd.errors import DeviceError
+from minissd.system import cuda_version
 
 Results = dict[str, list[Result]]
 HEAD = ("", "median ms", "images/s", "ours / theirs", "of the floor", "set by", "GPU MB")
@@ -96,11 +97,6 @@ def look_at_card() -> tuple[Card, dict[str, str]]:
         "host": machine(),
     }
     return card, facts | torch_versions()
-
-
-def cuda_version(number: int) -> str:
-    """Return 12.8 for 12080."""
-    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def driver() -> str:

@@ -33,9 +33,8 @@ ENVIRONMENT = "MINISSD_KERNELS"
 BLOCK = 256  # threads of a block where nothing speaks for another number
 MOST_BLOCKS = 2**31 - 1  # of a grid along its first axis
 PACKED = 4  # numbers of a pack where channels and addresses allow: 16 bytes of float32
-NARROW_SIZE = (
-    2**30
-)  # numbers of an array: twice as many fit an int, which leaves room for the last stride
+# Numbers of an array: twice as many fit an int, which leaves room for the last stride.
+NARROW_SIZE = 2**30
 OPTIONS = {
     "float32": ("-DREAL=float", "-DNUMBER=float"),
     "float64": ("-DREAL=double", "-DNUMBER=double"),

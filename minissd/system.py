@@ -164,8 +164,8 @@ def gpu_description() -> dict[str, str]:
         size = _gigabytes(props["totalGlobalMem"])
         lines[f"gpu {index}"] = f"{name}, {size}, compute {props['major']}.{props['minor']}"
     lines["cuda"] = (
-        f"driver {_cuda_version(runtime.driverGetVersion())},"
-        f" runtime {_cuda_version(runtime.runtimeGetVersion())}"
+        f"driver {cuda_version(runtime.driverGetVersion())},"
+        f" runtime {cuda_version(runtime.runtimeGetVersion())}"
     )
     return lines
 
@@ -264,5 +264,6 @@ def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.1f} GB"
 
 
-def _cuda_version(number: int) -> str:
+def cuda_version(number: int) -> str:
+    """Return 12.8 for 12080, as CUDA numbers its versions."""
     return f"{number // 1000}.{number % 1000 // 10}"

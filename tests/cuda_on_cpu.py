@@ -193,9 +193,8 @@ class _Guarded:
             self.written.add(address)
         if address not in self.copies:
             room = np.full(data.nbytes + 3 * GUARD, 0xFF, np.uint8)
-            start = (
-                GUARD + -room.ctypes.data % 256 + address % 16
-            )  # as (mis)aligned as the array itself
+            # As (mis)aligned as the array itself.
+            start = GUARD + -room.ctypes.data % 256 + address % 16
             room[start : start + data.nbytes] = data.reshape(-1).view(np.uint8)
             self.copies[address] = data, room[start - GUARD : start + data.nbytes + GUARD]
         inside = self.copies[address][1][GUARD:]

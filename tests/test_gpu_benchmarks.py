@@ -23,6 +23,7 @@ from minissd.boxes.nms import nms
 from minissd.errors import DeviceError
 from minissd.models.build import build_model
 from minissd.models.trace import trace
+from minissd.system import cuda_version
 
 TINY = GpuCase("tiny", "", "forward", WHO, "minissd", 2, 3, 96)
 SMALLEST = replace(TINY, batch=1)
@@ -255,8 +256,8 @@ def test_a_run_writes_table_figure_and_all_it_knows(monkeypatch, tmp_path, capsy
 
 
 def test_versions_are_written_as_people_write_them():
-    assert gpu.cuda_version(12080) == "12.8"
-    assert gpu.cuda_version(13010) == "13.1"
+    assert cuda_version(12080) == "12.8"
+    assert cuda_version(13010) == "13.1"
 
 
 @no_gpu

@@ -177,9 +177,8 @@ def test_half_precision_evaluates_and_does_not_train(device, rng):
 @pytest.mark.parametrize("rule", L2_RULES)
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_l2_normalisation_equals_its_array_code(channels, rule, dtype, device, rng):
-    eps = (
-        0.5 if channels < 5 else 1e-10
-    )  # with the large one, the floor is above some pixels and below others
+    # With the large one, the floor is above some pixels and below others.
+    eps = 0.5 if channels < 5 else 1e-10
     layer = L2Normalize(channels, rule=rule, eps=eps, dtype=dtype)
     layer.scale.value[...] = rng.standard_normal(channels)
     x, dy = rng.standard_normal((2, 2, 3, 5, channels)).astype(dtype)

@@ -117,9 +117,8 @@ class MaxPool2d(Layer):
         if self._winner is not None:
             return self._collect(dy)
         dx = xp.empty(x.shape, dy.dtype)
-        windows_meet = (
-            self.shape.kernel[0] > self.shape.stride[0]
-        )  # then a thread needs whole images
+        # Then a thread needs whole images.
+        windows_meet = self.shape.kernel[0] > self.shape.stride[0]
         blocks = _blocks(x, dy, self.shape.stride[0], whole_images=windows_meet)
         run_blocks(lambda block: self._hand_back(dy, dx, *block), blocks)
         return dx

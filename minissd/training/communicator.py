@@ -15,9 +15,8 @@ import numpy as np
 
 from minissd.backend import Array, array_module, to_cpu, to_device
 
-SMALL_BYTES = (
-    2**16
-)  # arrays below travel together: a message costs some microseconds however short it is
+# Arrays below travel together: a message costs some microseconds however short it is.
+SMALL_BYTES = 2**16
 
 
 class Communicator:

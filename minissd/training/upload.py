@@ -88,9 +88,8 @@ class Uploader:
 
     def __init__(self, xp: ModuleType):
         self.xp, self.cuda = xp, xp.cuda
-        self.gpu = (
-            xp.cuda.Device()
-        )  # a thread begins with the first GPU, which need not be this one
+        # A thread begins with the first GPU, which need not be this one.
+        self.gpu = xp.cuda.Device()
         self.compute = xp.cuda.get_current_stream()
         self.stream = xp.cuda.Stream(non_blocking=True)
         self.places = [Place(xp.cuda) for _ in range(PLACES)]

@@ -5,6 +5,9 @@ points, (36, tiles, C) and (36, tiles, K), are 36/16 = 2.25 times as large as th
 `im2col` are 9 times as large: where memory decides, that counts as much as the multiplications saved. Batches are cut
 into runs of images whose values at the points fit `WORKSPACE`.
 
+Weights go to the points at each call. A CPU keeps them while a network only predicts, and compares the weights with
+those it transformed (`kept.py`); here the host would have to wait for the answer.
+
 With TF32 the products' operands are rounded to 10 bits, which the way back enlarges: a relative error (root mean
 square) near 1.2e-3 for 64 to 512 channels, where im2col's products have 3e-4.
 """
