@@ -23,7 +23,7 @@ from minissd.nn.optim import SGD
 from minissd.products import use_tf32
 
 WHO = ("minissd", "pytorch")
-PRECISIONS = ("fp32", "tf32", "half")
+PRECISIONS = {"fp32": "float32", "tf32": "float32", "half": "float16"}  # how numbers are stored
 
 
 @dataclass(frozen=True)
