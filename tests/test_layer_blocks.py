@@ -85,4 +85,4 @@ def test_the_bits_are_the_same_with_any_number_of_threads(make, rng):
 def test_one_image_is_shared_out_among_the_threads():
     x = np.zeros((1, 300, 300, 64), np.float32)
     layer = MaxPool2d(2)
-    assert len(pool._blocks(x, layer.forward(x), 2)) > 8
+    assert len(pool._blocks(x, layer.forward(x), 2)) > 4
