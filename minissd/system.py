@@ -196,7 +196,7 @@ def nccl_description() -> str:
         from cupy.cuda import nccl
     if not nccl.available:
         return "none: pip install nvidia-nccl-cu12 or -cu13"
-    return str(nccl.get_version())
+    return f"version {nccl.get_version()}"
 
 
 def launcher_description() -> str:

@@ -134,6 +134,17 @@ def test_an_mpi_that_cannot_be_loaded_says_why(tmp_path, monkeypatch):
 def test_no_gpu_says_why(monkeypatch):
     monkeypatch.setattr(system, "gpu_problem", lambda: "no GPU is visible")
     assert system.gpu_description() == {"gpu": "none: no GPU is visible"}
+    assert system.nccl_description() == "none: it is for GPUs"
+
+
+def test_nccl_is_described_or_named_as_missing(monkeypatch):
+    nccl = types.SimpleNamespace(available=True, get_version=lambda: 22703)
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "cupy.cuda", types.SimpleNamespace(nccl=nccl))
+    monkeypatch.setattr(system, "gpu_problem", lambda: None)
+    assert system.nccl_description() == "version 22703"
+    nccl.available = False
+    assert "nvidia-nccl" in system.nccl_description()
 
 
 def test_speed_is_measured_even_in_no_time():
