@@ -45,7 +45,9 @@ def measure(image: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> 
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--split", default="trainval")
     args = parser.parse_args()

@@ -13,6 +13,7 @@ from voc_files import write_voc, xml, xml_object
 
 from minissd import cli
 from minissd.datasets import pack
+from minissd.datasets.archives import unpack
 from minissd.datasets.opening import open_dataset
 from minissd.datasets.pack import write_pack
 from minissd.datasets.report import check_dataset
@@ -37,8 +38,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def unpacked(path: Path, folder: Path) -> Path:
-    with tarfile.open(path) as archive:
-        archive.extractall(folder, filter="data")
+    unpack(path, folder)
     return folder / path.name.removesuffix(".tar.gz")
 
 
@@ -121,6 +121,20 @@ def test_a_fault_halfway_leaves_what_was_there(source: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"hard\.jpg"):
         write_pack(source, out)
     assert [path.read_bytes() for path in out.parent.iterdir()] == [b"before"]
+
+
+@pytest.mark.parametrize("change", ["cut", "not gzip", "flipped"])
+def test_a_damaged_pack_is_refused(source: Path, tmp_path: Path, change: str) -> None:
+    path = write_pack(source, tmp_path / "p.tar.gz", SPLITS).path
+    content = bytearray(path.read_bytes())
+    if change == "cut":
+        content = content[: len(content) // 2]
+    elif change == "flipped":
+        middle = len(content) // 2
+        content[middle : middle + 50] = bytes(byte ^ 255 for byte in content[middle : middle + 50])
+    path.write_bytes(b"no gzip at all" if change == "not gzip" else content)
+    with pytest.raises(InputError, match=r"p\.tar\.gz: damaged or not an archive"):
+        unpack(path, tmp_path / "there")
 
 
 def test_two_pictures_of_one_name_are_refused(source: Path, tmp_path: Path, monkeypatch) -> None:
