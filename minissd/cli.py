@@ -25,6 +25,7 @@ COMMANDS = {
     "shapes": "generate the shapes data set",
     "check-dataset": "report what a data set holds and what is wrong with it",
     "subset": "write a part of a data set: some classes, few pictures",
+    "pack": "write a data set with reduced pictures as one small file",
     "download": "fetch data sets and weights from their official addresses",
     "gradcheck": "compare every layer's gradient with a numeric one",
     "info": "show a network layer by layer, and its default boxes",

@@ -1,17 +1,22 @@
 """The benchmarks' own machinery: contenders in turns, what they answer, and the tables of it. No times are judged."""
 
 import dataclasses
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import distributed_model
+from benchmarks import distributed_model, gpu_training
 from benchmarks.cases import CASES, CONTENDERS, Case
 from benchmarks.distributed import table
 from benchmarks.race import ROOT, Result, race
 from benchmarks.report import comparison_figure, comparison_table
+from minissd import cli
+from minissd.datasets.pack import write_pack
+from minissd.training.run import TrainingRun
 
 TINY = {"model": "minissd", "batch": 1, "classes": 3, "image_size": 96}
 
@@ -61,12 +66,65 @@ def test_the_table_gives_our_time_over_theirs():
 
 
 @pytest.mark.parametrize(
-    "module", ["compare", "scaling", "loader", "distributed", "distributed_model"]
+    "module",
+    [
+        "compare",
+        "scaling",
+        "loader",
+        "distributed",
+        "distributed_model",
+        "pack_sizes",
+        "gpu_training",
+    ],
 )
 def test_commands_have_help(module):
     command = [sys.executable, "-m", f"benchmarks.{module}", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert f"python -m benchmarks.{module}" in said
+
+
+def test_the_gpu_trainings_in_legs(tiny_shapes, tmp_path, monkeypatch, capsys):
+    """With a small network in their place: unpacked once, begun, gone on with, and written down."""
+    write_pack(tiny_shapes, tmp_path / "p.tar.gz", ("trainval", "test"))
+    small = ("--image-size", "96", "--width", "2", "--epochs", "2", "--batch-size", "4")
+    monkeypatch.setitem(gpu_training.TRAININGS, "ssd300-bn", small)
+    monkeypatch.setattr(gpu_training, "COMMON", ("--eval-split", "test", "--workers", "0"))
+    words = [
+        "ssd300-bn",
+        "--pack",
+        str(tmp_path / "p.tar.gz"),
+        "--out",
+        str(tmp_path / "a" / "run"),
+    ]
+    words += ["--device", "cpu", "--minutes"]
+    assert gpu_training.main([*words, "1e-9", "--", "--batch-size", "6"]) == 0
+    assert gpu_training.main([*words, "10"]) == 0
+    assert "8 steps done" in capsys.readouterr().out
+    rows = (tmp_path / "a" / "run" / "legs.jsonl").read_text().splitlines()
+    assert [json.loads(row)["steps"] for row in rows] == [1, 7]
+    row = json.loads(rows[1])
+    assert row["images_per_second"] == pytest.approx(6 * 7 / row["seconds"], rel=0.1)
+    assert (tmp_path / "a" / "run" / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize("name", gpu_training.TRAININGS)
+def test_the_gpu_trainings_have_sound_settings(name, tmp_path, monkeypatch):
+    """The command takes them; the run itself is not begun."""
+    begun = []
+    monkeypatch.setattr(TrainingRun, "start", lambda config, *rest: begun.append(config) or Ended())
+    words = gpu_training.command(name, Path("data"), tmp_path / "run", ["--seed", "3"])
+    assert cli.main([*words, "--device", "cpu"]) == 0
+    (config,) = begun
+    assert (config.model, config.schedule, config.eval_split) == (name, "cosine", "test_dev")
+    assert (config.batch_size, config.augment, config.seed) == (32, "paper", 3)
+    assert config.iterations in (12_000, 6_000)
+
+
+class Ended:
+    folder = "run"
+
+    def run(self, time_is_over):
+        return 0
 
 
 def block_after(mark):

@@ -14,12 +14,12 @@ from minissd.models.build import (
     build_model,
     model_spec,
 )
-from minissd.models.spec import ABLATIONS, PUBLISHED
+from minissd.models.spec import ABLATIONS, FROM_SCRATCH, PUBLISHED
 
 
 def test_every_published_name_is_a_model():
-    assert {"minissd", *PUBLISHED, *ABLATIONS} <= set(SPECS)
-    for name, spec in (PUBLISHED | ABLATIONS).items():
+    assert {"minissd", *PUBLISHED, *ABLATIONS, *FROM_SCRATCH} <= set(SPECS)
+    for name, spec in (PUBLISHED | ABLATIONS | FROM_SCRATCH).items():
         assert model_spec(name) == spec
         assert spec.network.body in BODIES
 

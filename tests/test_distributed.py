@@ -21,6 +21,7 @@ from minissd.training import inference
 from minissd.training.communicator import ALONE
 from minissd.training.config import TrainConfig
 from minissd.training.inference import Shard, Subset, evaluate_dataset, interleave
+from minissd.training.loop import OutOfTime, run_epochs
 from minissd.training.trainer import Trainer
 
 
@@ -74,6 +75,36 @@ def test_batch_norm_of_each_process_by_itself(alone, monkeypatch):
 
     for mean in in_processes(4, mean_of_own):
         np.testing.assert_array_equal(mean, [1.5, 1.5])
+
+
+def test_processes_stop_after_the_same_step_when_the_time_of_one_is_over():
+    """Their clocks differ; what is asked after a step is asked of all."""
+
+    def train(communicator):
+        trainer = types.SimpleNamespace(communicator=communicator, step_number=0, total_steps=20)
+        trainer.parameters = {"weight": types.SimpleNamespace(value=np.zeros(1))}
+        trainer.must_read = False
+
+        def step(_batch):
+            trainer.step_number += 1
+            return types.SimpleNamespace(step_number=trainer.step_number, loss=1.0)
+
+        class Batches:
+            def __len__(self):
+                return 10
+
+            def epoch(self, epoch, skip):
+                return iter(range(10 - skip))
+
+        trainer.step = step
+        last = 3 if communicator.rank == 1 else 1000
+        with pytest.raises(OutOfTime):
+            run_epochs(
+                trainer, Batches(), *2 * [lambda *_: None], lambda: trainer.step_number >= last
+            )
+        return trainer.step_number
+
+    assert in_processes(3, train) == [3, 3, 3]
 
 
 def test_weights_that_drift_apart_are_noticed():

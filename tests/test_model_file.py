@@ -7,13 +7,14 @@ import json
 
 import numpy as np
 import pytest
+from narrow import narrow
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from minissd.commands.common import open_detector
 from minissd.errors import InputError
 from minissd.models.blank import Zeros, build_blank
-from minissd.models.build import SPECS, build_model, model_spec
+from minissd.models.build import SPECS, build_from_spec, build_model, model_spec
 from minissd.models.model_file import (
     load_model,
     model_source,
@@ -46,6 +47,24 @@ def test_comes_back_as_it_was(model, rng, tmp_path):
     for ours, theirs in zip(loaded.forward(x), model.eval().forward(x), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert model_source(tmp_path / "m.safetensors") == "drawn at random"
+
+
+def test_batch_norm_in_vgg_comes_back(rng, tmp_path):
+    """The field that makes it, and the running statistics."""
+    model = build_from_spec(narrow(model_spec("ssd300-bn", 2)), rng)
+    statistics = [
+        name for name in model.state() if name.endswith((".running_mean", ".running_var"))
+    ]
+    assert len(statistics) == 2 * (15 + 8)
+    for name, array in model.state().items():
+        if name in statistics:
+            array += rng.uniform(0.5, 1, array.shape).astype(np.float32)
+    save_model(tmp_path / "m.safetensors", model, NAMES)
+    loaded, _ = load_model(tmp_path / "m.safetensors")
+    assert loaded.spec == model.spec
+    assert loaded.spec.network.batch_norm
+    for name, array in model.state().items():
+        np.testing.assert_array_equal(loaded.state()[name], array, err_msg=name)
 
 
 def test_half_precision_is_stored_and_float32_is_used(model, tmp_path):

@@ -308,7 +308,7 @@ def test_options_beside_a_recipe_change_only_their_own_numbers(tiny_shapes, monk
 
 
 class Ended:
-    def run(self):
+    def run(self, time_is_over):
         return 0
 
 

@@ -11,12 +11,13 @@ import time
 import numpy as np
 import pytest
 
+from minissd import cli
 from minissd.datasets.loader import Batch
 from minissd.errors import InputError
 from minissd.models.build import build_minissd
 from minissd.training.checkpoint import load_checkpoint
 from minissd.training.config import TrainConfig
-from minissd.training.loop import Interrupted, run_epochs
+from minissd.training.loop import Interrupted, run_epochs, time_limit
 from minissd.training.metrics import MetricsLog, read_metrics
 from minissd.training.run import TrainingRun
 from minissd.training.trainer import Trainer
@@ -98,6 +99,62 @@ def test_stopped_and_resumed_equals_uninterrupted(tiny_shapes, tmp_path, stop_af
     assert TrainingRun.resume(parts, "cpu").run(progress=False) == 0
     assert_same_weights(weights(whole), weights(parts))
     assert read_metrics(parts / "metrics.jsonl") == read_metrics(whole / "metrics.jsonl")
+
+
+class Clock:
+    """Ten seconds a look, and no time between."""
+
+    def __init__(self):
+        self.seconds = 1000.0
+
+    def __call__(self):
+        self.seconds += 10
+        return self.seconds
+
+
+def test_a_time_limit():
+    clock = Clock()
+    time_is_over = time_limit(0.5, clock)
+    assert [time_is_over() for _ in range(4)] == [False, False, True, True]
+    assert not time_limit(None, clock)()
+    with pytest.raises(ValueError, match="minutes: expected a number above 0, got 0"):
+        time_limit(0)
+
+
+# 12 steps, 6 an epoch: legs that end within epochs, at the end of one, and with the last step.
+@pytest.mark.parametrize("ends", [(4, 7, 9), (6, 12), (1, 5)])
+def test_legs_end_in_the_same_weights(tiny_shapes, tmp_path, capsys, uninterrupted, ends):
+    folder = tmp_path / "legs"
+    run = TrainingRun.start(tiny_config(tiny_shapes), folder, "cpu")
+    for end in ends:
+        steps = end - run.trainer.step_number
+        ten_seconds_a_step = time_limit(steps / 6, lambda t=run.trainer: 10 * t.step_number)
+        assert run.run(progress=False, time_is_over=ten_seconds_a_step) == 0
+        assert load_checkpoint(folder).step == end
+        how = (
+            f"stopped after step {end} of 12; go on with: python -m minissd train --resume {folder}"
+        )
+        assert how in capsys.readouterr().err
+        assert not (folder / "evaluation.json").exists()
+        run = TrainingRun.resume(folder, "cpu")
+    assert run.run(progress=False) == 0
+    assert_same_weights(weights(uninterrupted), weights(folder))
+    assert read_metrics(folder / "metrics.jsonl") == read_metrics(uninterrupted / "metrics.jsonl")
+
+
+def test_legs_by_the_command(tiny_shapes, tmp_path, uninterrupted, capsys):
+    folder = tmp_path / "legs"
+    begin = ["train", str(tiny_shapes), "--out", str(folder), "--image-size", "96", "--width", "2"]
+    begin += ["--epochs", "2", "--batch-size", "4", "--warmup", "2", "--device", "cpu"]
+    assert cli.main([*begin, "--minutes", "0"]) == 2
+    assert "minutes: expected a number above 0, got 0" in capsys.readouterr().err
+    assert cli.main([*begin, "--minutes", "1e-9"]) == 0
+    assert load_checkpoint(folder).step == 1
+    go_on = ["train", "--resume", str(folder), "--device", "cpu", "--minutes"]
+    assert cli.main([*go_on, "1e-9"]) == 0
+    assert load_checkpoint(folder).step == 2
+    assert cli.main([*go_on, "100"]) == 0
+    assert_same_weights(weights(uninterrupted), weights(folder))
 
 
 def start_process(tiny_shapes, folder, *options):

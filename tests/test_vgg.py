@@ -12,7 +12,7 @@ from minissd.backend import to_cpu
 from minissd.boxes.default_boxes import FeatureMap
 from minissd.models.build import build_from_spec, build_model
 from minissd.models.network import ExtraMap, Network
-from minissd.models.spec import ABLATIONS, PUBLISHED, DetectorSpec
+from minissd.models.spec import ABLATIONS, FROM_SCRATCH, PUBLISHED, DetectorSpec
 from minissd.models.summary import boxes_table, layer_table
 from minissd.models.trace import trace
 from minissd.models.vgg import head_names, layer_names
@@ -45,6 +45,32 @@ def test_number_of_parameters(published):
     n_parameters = sum(p.value.size for p in published.parameters().values())
     assert n_parameters == N_PARAMETERS[published.spec.name]
     assert sum(row.n_parameters for row in trace(published)) == n_parameters
+
+
+def test_batch_norm_takes_the_place_of_the_biases():
+    """A scale and a shift for each of the 8,192 filters of body and extra maps, where there was a bias."""
+    model = build_model("ssd300-bn", None, np.random.default_rng(0))
+    parameters = model.parameters()
+    assert sum(p.value.size for p in parameters.values()) == N_PARAMETERS["ssd300"] + 8192
+    plain = set(build_model("ssd300", None, np.random.default_rng(0)).parameters())
+    gone, new = plain - parameters.keys(), parameters.keys() - plain
+    normed = {name.removesuffix(".bias") for name in gone}
+    assert gone == {f"{name}.bias" for name in normed}
+    assert not any(name.startswith("heads.") for name in gone)
+    norms = {name.replace("conv", "bn").replace("fc", "bn") for name in normed}
+    assert new == {f"{name}.{part}" for name in norms for part in ("gamma", "beta")}
+    assert not any(parameters[name].decay for name in new)
+    names = list(dict(model.segments[0].children()))
+    assert names[:4] == ["conv1_1", "bn1_1", "relu1_1", "conv1_2"]
+    assert names[-3:] == ["conv4_3", "bn4_3", "relu4_3"]
+    assert list(dict(model.segments[2].children()))[:3] == ["conv6_1", "bn6_1", "relu6_1"]
+
+
+def test_batch_norm_is_all_that_makes_ssd300_bn_another_network():
+    ours, plain = FROM_SCRATCH["ssd300-bn"], PUBLISHED["ssd300"]
+    fields = {"batch_norm": False, "head_gain": 1.0, "background_prior": None}
+    network = dataclasses.replace(ours.network, **fields)
+    assert dataclasses.replace(ours, name="ssd300", network=network) == plain
 
 
 def test_the_maps_are_those_of_the_spec(published):
@@ -91,10 +117,12 @@ def test_names_of_ssd300():
     assert head_names(PUBLISHED["ssd500-v1"])[-1] == ("pool6", "heads.6")
 
 
-@pytest.mark.parametrize("name", ["ssd300", "ssd512", "ssd300-v1", "ssd500-v1", "ssd300-full-vgg"])
+@pytest.mark.parametrize(
+    "name", ["ssd300", "ssd512", "ssd300-v1", "ssd500-v1", "ssd300-full-vgg", "ssd300-bn"]
+)
 def test_every_network_runs_at_its_own_size(name, rng):
     """With few channels; `forward` itself refuses a map of another size than the spec's."""
-    spec = narrow((PUBLISHED | ABLATIONS)[name], width=1)
+    spec = narrow((PUBLISHED | ABLATIONS | FROM_SCRATCH)[name], width=1)
     model = build_from_spec(spec, rng).eval()
     scores, offsets = model.forward(np.zeros((1, spec.image_size, spec.image_size, 3), np.float32))
     assert scores.shape == (1, spec.n_default_boxes, 21)
@@ -197,11 +225,14 @@ def tiny_spec(**fields) -> DetectorSpec:
             "fc6_kernel": 5,
             "extras": (ExtraMap(3, 5),),
         },
+        {"batch_norm": True},
     ],
-    ids=["caffe", "torchvision", "global average", "full VGG16"],
+    ids=["caffe", "torchvision", "global average", "full VGG16", "batch norm"],
 )
 def test_gradient_of_the_whole_network(fields, rng):
-    check_network_gradient(build_from_spec(tiny_spec(**fields), rng), rng)
+    """Batch norm needs more than two images: of two, a map of one cell leaves it no slope."""
+    n_images = 5 if fields.get("batch_norm") else 2
+    check_network_gradient(build_from_spec(tiny_spec(**fields), rng), rng, n_images)
 
 
 def test_the_trunk_goes_on_from_the_map_before_its_tap(rng):
@@ -215,8 +246,9 @@ def test_the_trunk_goes_on_from_the_map_before_its_tap(rng):
     np.testing.assert_array_equal(after[:, first:], before[:, first:])
 
 
-def test_a_tap_on_a_device(xp, rng):
-    model = build_from_spec(tiny_spec(), rng)
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_tap_on_a_device(xp, rng, batch_norm):
+    model = build_from_spec(tiny_spec(batch_norm=batch_norm), rng)
     x = rng.standard_normal((2, 65, 65, 3)).astype(np.float32)
     upstream = [rng.standard_normal(part.shape).astype(np.float32) for part in model.forward(x)]
     model.backward(*upstream)

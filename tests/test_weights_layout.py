@@ -9,6 +9,7 @@ import pytest
 import weight_names
 from weight_files import tensors, write_caffe, write_zip
 
+from minissd.errors import InputError
 from minissd.models.blank import build_blank
 from minissd.models.model_file import save_start
 from minissd.models.spec import published_spec
@@ -116,6 +117,15 @@ def test_a_network_may_keep_its_own_mean(rng, tmp_path, by_start):
     answers = [first_layer(model, photo) for model in (exact, kept)]
     np.testing.assert_allclose(answers[0][1:-1, 1:-1], answers[1][1:-1, 1:-1], rtol=1e-4, atol=1e-4)
     assert 1e-4 < np.abs(answers[0] - answers[1]).max() < 0.2
+
+
+def test_a_network_with_batch_norm_has_no_place_for_biases(rng, tmp_path):
+    path = write_zip(tmp_path / "x.pth", tensors(narrow(rng, weight_names.torchvision_vgg16())))
+    spec = narrow_spec()
+    network = dataclasses.replace(spec.network, batch_norm=True)
+    model = build_blank(dataclasses.replace(spec, network=network))
+    with pytest.raises(InputError, match="has batch norm in place of biases"):
+        load_body(model, path)
 
 
 def test_fc6_and_fc7_are_thinned_out_as_the_paper_does(rng, tmp_path):

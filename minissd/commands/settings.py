@@ -126,7 +126,9 @@ def chosen_settings(args: argparse.Namespace, base: dict[str, object]) -> dict[s
 
 def note_random_body(config: TrainConfig) -> None:
     """Say on stderr if a body that is meant to be loaded begins with random weights."""
-    if config.spec(1).network.body != "minissd" and not config.init:
+    network = config.spec(1).network
+    made_for_it = network.body == "minissd" or network.batch_norm
+    if not made_for_it and not config.init:
         print(
             f"note: {config.model} begins with random weights; without those of a trained body (--init FILE) "
             "it learns slowly or, at the paper's learning rate, diverges",

@@ -9,6 +9,7 @@ checkpoints, plots, and the detections before and after.
   python -m minissd train data/shapes --augment flip --epochs 4
   python -m minissd train data/VOC2007 --classes person,car,dog --eval-split test --out runs/three
   python -m minissd train --resume runs/three          goes on after Ctrl-C or a crash
+  python -m minissd train --resume runs/three --minutes 9     where a command may not take longer
   mpiexec -n 4 python -m minissd train data/shapes     on 4 processes, or 4 GPUs; see docs/scaling.md
 
 The paper's networks and training begin from a recipe; any option beside it changes that one number:
@@ -67,28 +68,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--resume", metavar="RUN", help="run folder to go on with; its settings hold"
     )
+    output.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="stop after the step in which so much time has passed, with a checkpoint and exit status 0; "
+        "--resume goes on to the same weights as without a stop",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train or go on training; 130 when stopped by Ctrl-C."""
+    """Train or go on training; 0 when done or out of time, 130 when stopped by Ctrl-C."""
     from minissd.training.distributed import all_or_none, connect, telling_of_the_end
+    from minissd.training.loop import time_limit
 
     if args.recipe == "list":
         print(format_recipes())
         return 0
+    time_is_over = time_limit(args.minutes)
     keep_freed_memory()
     communicator = connect(args.device)
     with all_or_none(communicator, "minissd train", args.debug), arithmetic(args):
         training = begin(args, communicator)
         n = communicator.size
         if n == 1:
-            return training.run()
+            return training.run(time_is_over=time_is_over)
         again = f"mpiexec -n {n} python -m minissd train --resume {training.folder}"
         hint = f"go on from the newest checkpoint with: {again}"
         if communicator.leads:
             print(f"{n} processes; if one is lost, {hint}", file=sys.stderr)
         with telling_of_the_end(communicator, hint):
-            return training.run()
+            return training.run(time_is_over=time_is_over)
 
 
 def begin(args: argparse.Namespace, communicator: Communicator) -> TrainingRun:

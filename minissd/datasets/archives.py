@@ -6,10 +6,12 @@ archive of pictures needs no links and no devices, so one that has any is refuse
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +20,10 @@ from typing import IO
 from minissd.errors import InputError
 
 _BLOCK = 2**20
+DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error),
+    *(EOFError, NotImplementedError),
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ def unpack(archive: Path, folder: Path) -> int:
     A file that is there already is left as it is if it is the same, byte for byte.
 
     Args:
-        archive: A zip file, by its ending, or else a tar file without compression.
+        archive: A zip file or a tar file compressed by gzip, by their endings, or else a tar file without compression.
         folder: Where to; made if missing.
 
     Returns:
@@ -52,7 +58,7 @@ def unpack(archive: Path, folder: Path) -> int:
             check_space(folder, sum(member.n_bytes for member in members), str(archive.name))
             for member in members:
                 _write(archive, member, folder)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise InputError(f"{archive.name}: damaged or not an archive: {error}") from error
     return len(members)
 
@@ -81,7 +87,7 @@ def megabytes(n_bytes: int) -> str:
 def _open(archive: Path) -> tarfile.TarFile | zipfile.ZipFile:
     if archive.suffix.lower() == ".zip":
         return zipfile.ZipFile(archive)
-    return tarfile.open(archive, "r:")
+    return tarfile.open(archive, "r:gz" if archive.suffix in (".gz", ".tgz") else "r:")
 
 
 def _members(archive: Path, opened: tarfile.TarFile | zipfile.ZipFile) -> Iterator[_Member]:

@@ -211,13 +211,13 @@ def _write_picture(
     filename = f"{name}{path.suffix}"
     shutil.copyfile(path, folder / "JPEGImages" / filename)
     annotation = chosen.pictures.annotation(index)
-    keep = _kept(annotation, chosen.pictures.class_names)
+    keep = kept_objects(annotation, chosen.pictures.class_names)
     text = annotation_text(annotation, keep, filename, folder_name)
     _write_text(folder / "Annotations" / f"{name}.xml", text)
     return [annotation.names[k] for k in keep], len(annotation.names)
 
 
-def _kept(annotation: Annotation, classes: Sequence[str]) -> list[int]:
+def kept_objects(annotation: Annotation, classes: Sequence[str]) -> list[int]:
     """Which objects of an annotation are written: of the classes, no crowds, none thinner than float32 can say."""
     crowd = annotation.crowd if annotation.crowd is not None else [False] * len(annotation.names)
     has_area = (annotation.boxes[:, 2:] > annotation.boxes[:, :2]).all(axis=1)

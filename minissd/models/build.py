@@ -14,7 +14,14 @@ from minissd.errors import check, check_positive_int
 from minissd.models.backbones import Trunk, keep_maps, small_trunk
 from minissd.models.mobilenetv2 import mobilenetv2_spec, mobilenetv2_trunk
 from minissd.models.network import SMALL
-from minissd.models.spec import ABLATIONS, PIXEL_STD, PUBLISHED, DetectorSpec, minissd_spec
+from minissd.models.spec import (
+    ABLATIONS,
+    FROM_SCRATCH,
+    PIXEL_STD,
+    PUBLISHED,
+    DetectorSpec,
+    minissd_spec,
+)
 from minissd.models.ssd import SSD
 from minissd.models.vgg import vgg_trunk
 
@@ -68,7 +75,7 @@ def _small(n_object_classes: int | None, image_size: int | None, width: int) -> 
 # Each makes a spec of (n_object_classes or None, image_size or None, width).
 SPECS: dict[str, Callable[[int | None, int | None, int], DetectorSpec]] = {
     "minissd": _small,
-    **{name: _fixed(spec) for name, spec in (PUBLISHED | ABLATIONS).items()},
+    **{name: _fixed(spec) for name, spec in (PUBLISHED | ABLATIONS | FROM_SCRATCH).items()},
     "ssd-mobilenetv2": _fixed(mobilenetv2_spec()),
 }
 BODIES: dict[str, Callable[[DetectorSpec, np.random.Generator], Trunk]] = {

@@ -53,6 +53,8 @@ class Network:
         norm_scale: Where its learnt scale starts.
         ceil_pools: VGG16's poolings (1 to 5) that round the size of their map up.
         pool5: Kernel, stride and padding of VGG16's last pooling.
+        batch_norm: Whether batch norm stands behind every convolution of VGG16 and of its extra maps, in place of the
+            bias, so that they learn from random weights. (Other bodies have it where they have it.)
         fc_channels: Filters of fc6 and fc7.
         fc6_kernel, fc6_dilation: Of fc6; its padding keeps the size of the map.
         xavier_fan: Which fan the first weights of extra maps and heads go by, see `init.xavier_uniform`.
@@ -74,6 +76,7 @@ class Network:
     norm_scale: float = 20.0
     ceil_pools: tuple[int, ...] = (1, 2, 3, 4, 5)
     pool5: tuple[int, int, int] = (3, 1, 1)
+    batch_norm: bool = False
     fc_channels: int = 1024
     fc6_kernel: int = 3
     fc6_dilation: int = 6

@@ -211,6 +211,16 @@ ABLATIONS: dict[str, DetectorSpec] = {
     )
 }
 
+# SSD300 to be trained from random weights: with batch norm, and heads that begin undecided and mostly for background,
+# as those of ssd-mobilenetv2 do. Boxes and rules are those of ssd300.
+FROM_SCRATCH: dict[str, DetectorSpec] = {
+    "ssd300-bn": dataclasses.replace(
+        PUBLISHED["ssd300"],
+        name="ssd300-bn",
+        network=dataclasses.replace(SSD300, batch_norm=True, head_gain=0.1, background_prior=0.75),
+    )
+}
+
 
 def published_spec(name: str) -> DetectorSpec:
     """Return a published configuration.

@@ -14,7 +14,17 @@ from minissd.errors import check
 from minissd.models.backbones import Trunk
 from minissd.models.network import Network
 from minissd.models.spec import DetectorSpec
-from minissd.nn import Conv2d, GlobalAvgPool, L2Normalize, Layer, MaxPool2d, ReLU, Sequential, init
+from minissd.nn import (
+    BatchNorm2d,
+    Conv2d,
+    GlobalAvgPool,
+    L2Normalize,
+    Layer,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    init,
+)
 
 # Each block: how many 3x3 convolutions, and their filters as a multiple of the first layer's.
 BLOCKS = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
@@ -69,7 +79,8 @@ def vgg_trunk(spec: DetectorSpec, rng: np.random.Generator) -> Trunk:
 def layer_names(spec: DetectorSpec) -> list[tuple[str, str]]:
     """Return (name in the authors' Caffe code, prefix of our parameters) of every layer of the trunk with weights.
 
-    From conv1_1 to fc7, then the extra maps conv6_1, conv6_2, ..., and the normalisations ("conv4_3_norm").
+    From conv1_1 to fc7, then the extra maps conv6_1, conv6_2, ..., and the normalisations ("conv4_3_norm"); without
+    batch norm, which that code does not have.
     """
     network, pairs = spec.network, []
     ends = [_convolutions().index(source) for source in network.sources]
@@ -115,23 +126,27 @@ def _channels(network: Network, source: str) -> int:
 def _body(network: Network, rng: np.random.Generator) -> dict[str, Layer]:
     """Return VGG16's layers by name, from conv1_1 to relu7."""
     layers: dict[str, Layer] = {}
-    channels = 3
+    channels, bias = 3, not network.batch_norm
     for block, (n_convolutions, multiple) in enumerate(BLOCKS, start=1):
         for i in range(1, n_convolutions + 1):
             filters = multiple * network.width
-            layers[f"conv{block}_{i}"] = Conv2d(channels, filters, 3, padding=1, rng=rng)
-            layers[f"relu{block}_{i}"] = ReLU()
+            conv = Conv2d(channels, filters, 3, padding=1, bias=bias, rng=rng)
+            layers |= _with_relu("conv", f"{block}_{i}", conv, network)
             channels = filters
         window = (2, 2, 0) if block < 5 else network.pool5
         layers[f"pool{block}"] = MaxPool2d(*window, ceil_mode=block in network.ceil_pools)
     layers["conv1_1"].input_gradient = False  # nobody asks for the gradient of the image
     kernel, dilation, fc = network.fc6_kernel, network.fc6_dilation, network.fc_channels
     border = dilation * (kernel - 1) // 2  # keeps the size of the map
-    layers["fc6"] = Conv2d(channels, fc, kernel, 1, border, dilation, rng=rng)
-    layers["relu6"] = ReLU()
-    layers["fc7"] = Conv2d(fc, fc, 1, rng=rng)
-    layers["relu7"] = ReLU()
-    return layers
+    fc6 = Conv2d(channels, fc, kernel, 1, border, dilation, bias=bias, rng=rng)
+    fc7 = Conv2d(fc, fc, 1, bias=bias, rng=rng)
+    return layers | _with_relu("fc", "6", fc6, network) | _with_relu("fc", "7", fc7, network)
+
+
+def _with_relu(kind: str, number: str, conv: Conv2d, network: Network) -> dict[str, Layer]:
+    """Return a convolution and its ReLU by name, with batch norm between where the network has it."""
+    norm = {f"bn{number}": BatchNorm2d(conv.out_channels)} if network.batch_norm else {}
+    return {f"{kind}{number}": conv, **norm, f"relu{number}": ReLU()}
 
 
 def _cut(layers: dict[str, Layer], sources: tuple[str, ...]) -> list[Layer]:
@@ -140,7 +155,8 @@ def _cut(layers: dict[str, Layer], sources: tuple[str, ...]) -> list[Layer]:
     known = bool(sources) and set(sources) <= set(convolutions)
     expected = "layers of VGG16 in their order"
     check(known, "sources", f"{expected}: {', '.join(convolutions)}", sources)
-    ends = [names.index(source) + 2 for source in sources]
+    numbers = [source.removeprefix("conv").removeprefix("fc") for source in sources]
+    ends = [names.index(f"relu{number}") + 1 for number in numbers]
     check(ends == sorted(set(ends)), "sources", expected, sources)
     starts = [0, *ends[:-1]]
     return [
@@ -155,19 +171,13 @@ def _normalisation(network: Network, channels: int) -> L2Normalize:
 def _extra_map(number: int, in_channels: int, network: Network, rng: np.random.Generator) -> Layer:
     """Return the extra map of this number (the first is 6): 1x1, ReLU, k x k, ReLU."""
     extra = network.extras[number - 6]
-    squeeze = Conv2d(in_channels, extra.squeeze, 1, rng=rng)
-    shrink = Conv2d(
-        extra.squeeze, extra.channels, extra.kernel, extra.stride, extra.padding, rng=rng
-    )
+    bias = not network.batch_norm
+    squeeze = Conv2d(in_channels, extra.squeeze, 1, bias=bias, rng=rng)
+    walk = (extra.kernel, extra.stride, extra.padding)
+    shrink = Conv2d(extra.squeeze, extra.channels, *walk, bias=bias, rng=rng)
     for conv in (squeeze, shrink):
         conv.weight.value = init.xavier_uniform(
             conv.weight.value.shape, rng, fan=network.xavier_fan
         )
-    return Named(
-        {
-            f"conv{number}_1": squeeze,
-            f"relu{number}_1": ReLU(),
-            f"conv{number}_2": shrink,
-            f"relu{number}_2": ReLU(),
-        }
-    )
+    first = _with_relu("conv", f"{number}_1", squeeze, network)
+    return Named(first | _with_relu("conv", f"{number}_2", shrink, network))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 import numpy as np
 
 from minissd.backend import array_module
 from minissd.datasets.loader import Loader
+from minissd.errors import check
 from minissd.training.trainer import StepResult, Trainer
 from minissd.training.upload import upload_ahead
 
@@ -24,11 +27,38 @@ class Interrupted(Exception):
     """The user asked the training to stop; the step in progress was finished."""
 
 
+class OutOfTime(Interrupted):
+    """The time that the training was given is over; the step in progress was finished."""
+
+
+def time_limit(
+    minutes: float | None, clock: Callable[[], float] = time.monotonic
+) -> Callable[[], bool]:
+    """Return a function that says whether so much time has passed since now.
+
+    Args:
+        minutes: How long; None: for ever.
+        clock: Gives seconds.
+
+    Raises:
+        ValueError: The time is not above 0.
+    """
+    if minutes is None:
+        return lambda: False
+    check(minutes > 0, "minutes", "a number above 0", minutes)
+    end = clock() + 60 * minutes
+    return lambda: clock() >= end
+
+
+FOR_EVER = time_limit(None)
+
+
 def run_epochs(
     trainer: Trainer,
     loader: Loader,
     on_step: Callable[[StepResult, Loader], None],
     on_epoch: Callable[[int], None],
+    time_is_over: Callable[[], bool] = FOR_EVER,
 ) -> None:
     """Train from the trainer's step to its last, which may lie in the middle of an epoch.
 
@@ -40,10 +70,13 @@ def run_epochs(
         loader: Batches, by epoch.
         on_step: Called after each step; on a device, for the steps since the last time when these are read.
         on_epoch: Called after each whole epoch with its number, from 1.
+        time_is_over: Asked after each step; once it says so in any of the processes, the training stops as after
+            Ctrl-C.
 
     Raises:
         Interrupted: Ctrl-C in any of the processes; the step in progress (and its epoch, if that was its last) was
             finished first, and all stop after the same one.
+        OutOfTime: The time is over, and nobody pressed Ctrl-C.
         FloatingPointError: The loss is no longer a number.
     """
     xp = array_module(next(iter(trainer.parameters.values())).value)
@@ -52,7 +85,10 @@ def run_epochs(
     with stop_requests(STOP_SIGNALS if together else (signal.SIGINT,)) as asked:
 
         def stop_requested() -> bool:
-            return trainer.communicator.any(asked())
+            return trainer.communicator.any(asked() or time_is_over())
+
+        def stop() -> NoReturn:
+            raise Interrupted if trainer.communicator.any(asked()) else OutOfTime
 
         while trainer.step_number < trainer.total_steps:
             epoch, done = divmod(trainer.step_number, len(loader))
@@ -64,11 +100,11 @@ def run_epochs(
                     break
                 if stop_requested() and trainer.step_number % len(loader):
                     report(unread, loader, on_step)
-                    raise Interrupted
+                    stop()
             if trainer.step_number % len(loader) == 0:
                 on_epoch(epoch + 1)
             if stop_requested():
-                raise Interrupted
+                stop()
 
 
 def report(

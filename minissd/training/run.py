@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ from minissd.training.checkpoint import (
 from minissd.training.communicator import ALONE, Communicator
 from minissd.training.config import TrainConfig
 from minissd.training.inference import Subset, detect_dataset, evaluate_dataset
-from minissd.training.loop import Interrupted, run_epochs
+from minissd.training.loop import FOR_EVER, Interrupted, OutOfTime, run_epochs
 from minissd.training.metrics import MetricsLog
 from minissd.training.run_inputs import fill_body, open_data
 from minissd.training.trainer import StepResult, Trainer
@@ -163,34 +164,40 @@ class TrainingRun:
         """Whether all steps are done."""
         return self.trainer.step_number >= self.trainer.total_steps
 
-    def run(self, progress: bool = True, brief: bool = False) -> int:
+    def run(
+        self,
+        progress: bool = True,
+        brief: bool = False,
+        time_is_over: Callable[[], bool] = FOR_EVER,
+    ) -> int:
         """Train to the end and evaluate.
 
         Args:
             progress: Show progress bars.
             brief: Neither draw sample pictures nor print the evaluation, for one of many runs.
+            time_is_over: Asked after each step; the run stops when it says so, to be resumed.
 
         Returns:
-            0, or 130 after Ctrl-C.
+            0, also where the time was over; 130 after Ctrl-C.
         """
         if self.leads:
             self.log = MetricsLog(self.folder / "metrics.jsonl", self.trainer.step_number)
         if self.trainer.step_number == 0 and not brief:
             self.draw_samples("before.png")
         try:
-            self.train(progress)
-        except Interrupted:
+            self.train(progress, time_is_over)
+        except Interrupted as why:
             self.save_step()
             where = f"stopped after step {self.trainer.step_number} of {self.trainer.total_steps}"
             how = f"; go on with: python -m minissd train --resume {self.folder}"
             if self.leads:
                 print(where if brief else where + how, file=sys.stderr)
-            return 130
+            return 0 if isinstance(why, OutOfTime) else 130
         self.conclude(progress, brief)
         return 0
 
-    def train(self, progress: bool = True) -> None:
-        """Do the remaining steps, writing metrics and checkpoints."""
+    def train(self, progress: bool = True, time_is_over: Callable[[], bool] = FOR_EVER) -> None:
+        """Do the remaining steps, writing metrics and checkpoints; arguments as in `run`."""
         trainer, config = self.trainer, self.config
         bar = tqdm(
             total=trainer.total_steps,
@@ -225,7 +232,7 @@ class TrainingRun:
                 tqdm.write(f"epoch {epoch}: mAP {evaluation.mean_ap:.3f}", file=sys.stderr)
 
         with bar:
-            run_epochs(trainer, self.loader, on_step, on_epoch)
+            run_epochs(trainer, self.loader, on_step, on_epoch, time_is_over)
 
     def conclude(self, progress: bool = True, brief: bool = False) -> Evaluation | None:
         """Evaluate the trained network, draw the plots, and say where everything is; arguments as in `run`."""

@@ -60,6 +60,10 @@ def body_moves(spec: DetectorSpec, naming: Naming) -> list[Move]:
     """Return the moves of all that stands before the heads."""
     if spec.network.body == "mobilenetv2":
         return _mobilenet_moves()
+    if spec.network.batch_norm:
+        raise InputError(
+            f"{spec.name}: has batch norm in place of biases; {naming.title}: weights that do not fit it"
+        )
     moves = []
     for layer, prefix in layer_names(spec):
         if layer.endswith("_norm"):
