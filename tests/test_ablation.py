@@ -148,7 +148,7 @@ def test_stopped_in_the_second_variant_it_goes_on_there(
     config = tiny(tiny_shapes, save_every=2)
     steps, train = [], TrainingRun.train
 
-    def train_then_die(run, progress):
+    def train_then_die(run, *rest):
         step = run.trainer.step
 
         def counted(batch):
@@ -158,7 +158,7 @@ def test_stopped_in_the_second_variant_it_goes_on_there(
             return step(batch)
 
         run.trainer.step = counted
-        train(run, progress)
+        train(run, *rest)
 
     monkeypatch.setattr(TrainingRun, "train", train_then_die)
     with pytest.raises(KeyboardInterrupt):
