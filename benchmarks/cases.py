@@ -12,18 +12,15 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from benchmarks.rounds import RATE, Round, objects, plausible_output, training_step
 from minissd.machine import keep_freed_memory
 from minissd.models.build import build_model
 from minissd.models.detector import Detector, decode_detections
-from minissd.models.loss import Targets, make_targets, multibox_loss
+from minissd.models.loss import Targets, make_targets
 from minissd.models.ssd import SSD
 from minissd.nn import Conv2d
-from minissd.nn.optim import SGD
 
-Round = Callable[[], object]
 PACKAGES = {"pytorch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
-OBJECTS = np.array([[0.1, 0.1, 0.5, 0.6], [0.4, 0.3, 0.9, 0.9], [0.2, 0.7, 0.3, 0.8]], np.float32)
-RATE = 1e-5  # of learning: the weights hardly move
 
 
 @dataclass(frozen=True)
@@ -67,11 +64,6 @@ def build(case: Case) -> tuple[SSD, np.ndarray]:
     return model, rng.integers(0, 256, (case.batch, size, size, 3), dtype=np.uint8)
 
 
-def objects(case: Case) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return boxes and labels: the same three objects in every picture."""
-    return [OBJECTS] * case.batch, [np.array([1, 2, 3])] * case.batch
-
-
 def minissd_forward(case: Case) -> Round:
     keep_freed_memory()
     model, images = build(case)
@@ -80,21 +72,8 @@ def minissd_forward(case: Case) -> Round:
 
 
 def minissd_step(case: Case) -> Round:
-    """Targets, forward, loss, backward, update."""
     keep_freed_memory()
-    model, images = build(case)
-    boxes, labels = objects(case)
-    optimizer = SGD(model.parameters(), RATE, momentum=0.9, weight_decay=5e-4)
-
-    def step() -> None:
-        targets = make_targets(model.default_centers(np), boxes, labels, model.spec)
-        model.zero_grad()
-        scores, offsets = model.forward(model.prepare(images))
-        result = multibox_loss(scores, offsets, targets)
-        model.backward(result.d_scores, result.d_offsets)
-        optimizer.step()
-
-    return step
+    return training_step(*build(case))
 
 
 def pytorch_forward(case: Case) -> Round:
@@ -136,7 +115,7 @@ def pytorch_step(case: Case) -> Round:
 
 def targets_of(case: Case, model: SSD) -> Targets:
     """Return what every default box shall answer."""
-    return make_targets(model.default_centers(np), *objects(case), model.spec)
+    return make_targets(model.default_centers(np), *objects(case.batch), model.spec)
 
 
 def exported(case: Case) -> tuple[bytes, np.ndarray]:
@@ -232,15 +211,9 @@ def pytorch_layer(case: Case) -> Round:
 
 
 def minissd_detect(case: Case) -> Round:
-    """Decode one output with plausible scores: a few boxes of each class stand out, as after training."""
+    """Softmax, decoding and NMS of one output."""
     model, _ = build(case)
-    rng = np.random.default_rng(1)
-    k = model.spec.n_default_boxes
-    scores = rng.normal(0, 1, (case.batch, k, model.n_classes)).astype(np.float32)
-    scores[..., 0] += 9
-    chosen = rng.choice(k, 300, replace=False)
-    scores[:, chosen, rng.integers(1, model.n_classes, 300)] += 10
-    offsets = rng.normal(0, 1, (case.batch, k, 4)).astype(np.float32)
+    scores, offsets = plausible_output(model, case.batch)
     centers = model.default_centers(np)
     return lambda: decode_detections(scores, offsets, centers, model.spec)
 

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cases import OBJECTS, RATE
 from benchmarks.compare import write_text
 from benchmarks.race import ROOT, THREAD_VARIABLES
 from benchmarks.report import machine
+from benchmarks.rounds import OBJECTS, RATE
 from minissd.backend import Array
 from minissd.datasets.loader import Batch, cut
 from minissd.machine import keep_freed_memory

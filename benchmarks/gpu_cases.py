@@ -13,13 +13,12 @@ from types import ModuleType
 
 import numpy as np
 
-from benchmarks.cases import RATE, Case, Round, build, objects, targets_of
+from benchmarks.cases import Case, build, targets_of
+from benchmarks.rounds import RATE, Round, plausible_output, training_step
 from minissd.backend import to_device
 from minissd.models.detector import decode_detections
 from minissd.models.half import halved
-from minissd.models.loss import make_targets, multibox_loss
 from minissd.models.ssd import SSD
-from minissd.nn.optim import SGD
 from minissd.products import use_tf32
 
 WHO = ("minissd", "pytorch")
@@ -70,38 +69,13 @@ def minissd_forward(case: GpuCase, xp: ModuleType) -> Round:
 
 
 def minissd_step(case: GpuCase, xp: ModuleType) -> Round:
-    """Targets (objects come from the host, as from a loader), forward, loss, backward, update."""
-    model, images = on_device(case, xp)
-    boxes, labels = objects(case)
-    optimizer = SGD(model.parameters(), RATE, momentum=0.9, weight_decay=5e-4)
-    model.train()
-
-    def step() -> None:
-        targets = make_targets(model.default_centers(xp), boxes, labels, model.spec)
-        model.zero_grad()
-        scores, offsets = model.forward(model.prepare(images))
-        result = multibox_loss(scores, offsets, targets)
-        model.backward(result.d_scores, result.d_offsets)
-        optimizer.step()
-
-    return step
-
-
-def plausible_output(case: GpuCase, model: SSD) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and offsets in which a few boxes of each class stand out, as after training."""
-    rng = np.random.default_rng(1)
-    k, n_classes = model.spec.n_default_boxes, model.n_classes
-    scores = rng.normal(0, 1, (case.batch, k, n_classes)).astype(np.float32)
-    scores[..., 0] += 9
-    chosen = rng.choice(k, min(k, 300), replace=False)
-    scores[:, chosen, rng.integers(1, n_classes, len(chosen))] += 10
-    return scores, rng.normal(0, 1, (case.batch, k, 4)).astype(np.float32)
+    return training_step(*on_device(case, xp), xp)
 
 
 def minissd_detect(case: GpuCase, xp: ModuleType) -> Round:
     """Softmax, decoding and NMS of an output on the device; the detections come to the host."""
     model, _ = build(case)
-    scores, offsets = (to_device(part, xp) for part in plausible_output(case, model))
+    scores, offsets = (to_device(part, xp) for part in plausible_output(model, case.batch))
     centers = model.default_centers(xp)
     return lambda: decode_detections(scores, offsets, centers, model.spec)
 
@@ -174,7 +148,7 @@ def pytorch_detect(case: GpuCase, place: str) -> Round:
     from benchmarks.torch_network import decode_and_suppress
 
     model, _ = build(case)
-    parts = (*plausible_output(case, model), model.default_centers(np))
+    parts = (*plausible_output(model, case.batch), model.default_centers(np))
     scores, offsets, centers = (torch.from_numpy(part).to(place) for part in parts)
 
     def detect() -> object:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from types import ModuleType
 
-from benchmarks.cases import Round
 from benchmarks.gpu_cases import GPU_CONTENDERS, GpuCase, switch_to_tf32
+from benchmarks.rounds import Round
 from benchmarks.worker import answer
 from minissd.backend import resolve_device
 

@@ -15,9 +15,10 @@ import pytest
 from strict_array import strict
 
 from benchmarks import compare, gpu, gpu_cases, gpu_floors, gpu_worker
-from benchmarks.gpu_cases import GPU_CASES, GPU_CONTENDERS, WHO, GpuCase, plausible_output
+from benchmarks.gpu_cases import GPU_CASES, GPU_CONTENDERS, WHO, GpuCase
 from benchmarks.gpu_floors import Card, Work, count_work, inputs, measure_card
 from benchmarks.race import ROOT, Result
+from benchmarks.rounds import plausible_output
 from minissd.backend import gpu_problem, to_cpu
 from minissd.boxes.nms import nms
 from minissd.errors import DeviceError
@@ -106,7 +107,7 @@ def test_both_find_the_same_objects(monkeypatch):
 
 def test_some_of_the_plausible_output_stands_out():
     model = build_model("minissd", 3, np.random.default_rng(0), image_size=96)
-    scores, offsets = plausible_output(TINY, model)
+    scores, offsets = plausible_output(model, TINY.batch)
     assert scores.shape == (2, model.spec.n_default_boxes, 4)
     assert offsets.dtype == scores.dtype == np.float32
     assert 0 < (scores[..., 1:].max(axis=-1) > 6).mean() < 1
