@@ -7,6 +7,7 @@ moves between the two unless `to_device` or `to_cpu` is called by name.
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -66,6 +67,16 @@ def gpu_problem() -> str | None:
     except cupy.cuda.runtime.CUDARuntimeError as error:
         return f"CuPy is installed, but CUDA answers: {_first_line(error)}"
     return _kernel_problem(cupy)
+
+
+def nccl_module() -> ModuleType:
+    """Return CuPy's module for NCCL, which knows whether the library is `available`; CuPy must be installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # where the library is missing, which callers say in their own words
+        from cupy.cuda import nccl
+    return nccl
 
 
 @cache
@@ -145,16 +156,9 @@ def scatter_add(target: Array, index: Array, values: Array) -> None:
     xp.add.at(target, index, values)
 
 
-def as_strided(
-    array: Array, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool = False
-) -> Array:
+def as_strided(array: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     """Return a view of the array's memory with another shape and strides.
 
     It is to be read; written only where the array is NumPy's, and where no two places of the view are the same.
     """
-    as_strided = array_module(array).lib.stride_tricks.as_strided
-    return (
-        as_strided(array, shape, strides, writeable=True)
-        if writeable
-        else as_strided(array, shape, strides)
-    )
+    return array_module(array).lib.stride_tricks.as_strided(array, shape, strides)

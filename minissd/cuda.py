@@ -15,11 +15,8 @@ integer is an error here, not a wrong answer there.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +25,7 @@ import numpy as np
 
 from minissd.backend import Array, array_module
 from minissd.errors import check
+from minissd.switches import Switch
 
 ENVIRONMENT = "MINISSD_KERNELS"
 BLOCK = 256  # threads of a block where nothing speaks for another number
@@ -51,27 +49,9 @@ C_TYPES = {
     "double": "float64",
 }
 
-_switch: ContextVar[bool | None] = ContextVar("_switch", default=None)
-
-
-@contextmanager
-def use_kernels(on: bool) -> Iterator[None]:
-    """Let layers launch kernels on a device, or have them run their array code, within a `with` block."""
-    token = _switch.set(on)
-    try:
-        yield
-    finally:
-        _switch.reset(token)
-
-
-def kernels_are_on() -> bool:
-    """Say whether kernels may be launched: as `use_kernels` said, else as `MINISSD_KERNELS` (0, 1) says."""
-    chosen = _switch.get()
-    if chosen is not None:
-        return chosen
-    text = os.environ.get(ENVIRONMENT, "").strip() or "1"
-    check(text in ("0", "1"), f"environment variable {ENVIRONMENT}", "0 or 1", text)
-    return text == "1"
+# Whether layers launch kernels on a device, or run their array code there.
+_SWITCH = Switch(ENVIRONMENT)
+use_kernels, kernels_are_on = _SWITCH.use, _SWITCH.is_on
 
 
 class Slot(NamedTuple):
@@ -98,9 +78,8 @@ class Kernels:
         headers = [Path(__file__).with_name("kernels.h")]
         self.files = [*headers, *([self.path.with_name(header)] if header else []), self.path]
         self.dtypes = tuple(OPTIONS) if half else ("float32", "float64")
-        self._names = {
-            np.dtype(name): name for name in self.dtypes
-        }  # a dtype's own name takes long
+        # Asked in every call, and a dtype's own name takes long.
+        self._names = {np.dtype(name): name for name in self.dtypes}
         self._compiled: dict[tuple, Compiled] = {}
 
     def offered(self, x: Array) -> bool:

@@ -57,6 +57,12 @@ __device__ inline int larger(int a, int b) { return a > b ? a : b; }
 // a / b rounded up, for a >= 0 and b > 0
 __device__ inline int divide_up(int a, int b) { return (a + b - 1) / b; }
 
+// A number kept within [0, ceiling], as by ReLU and ReLU6; NaN stays NaN.
+__device__ inline number limited(number value, number ceiling)
+{
+    return value < 0 ? (number)0 : value > ceiling ? ceiling : value;
+}
+
 // Sum and maximum over the 32 lanes of a warp, which each lane is told. Lanes trade in pairs at distances 16, 8, 4, 2,
 // 1, so the order of the sum is always the same. The maximum is of numbers: no lane may offer a NaN.
 #define ALL_LANES 0xffffffffu

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import time
-import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import minissd
-from minissd.backend import gpu_problem, resolve_device
+from minissd.backend import gpu_problem, nccl_module, resolve_device
 from minissd.machine import Memory, Processors, memory, processors
 
 PACKAGES = (
@@ -191,9 +190,7 @@ def nccl_description() -> str:
     """Return the version of NCCL, which adds up arrays of several GPUs, or why there is none to use."""
     if gpu_problem() is not None:
         return "none: it is for GPUs"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # CuPy's, where the library is missing
-        from cupy.cuda import nccl
+    nccl = nccl_module()
     if not nccl.available:
         return "none: pip install nvidia-nccl-cu12 or -cu13"
     return f"version {nccl.get_version()}"

@@ -66,19 +66,11 @@ def fold_norms(layers: list[Layer]) -> list[Layer]:
     for layer in layers:
         before = left[-1] if left else None
         if isinstance(before, Conv2d) and before.folds(layer):
-            _fold(before, layer)
+            before.weight.value, shift = before.folded(layer)
+            before.bias = Parameter(shift, decay=False)
         else:
             left.append(layer)
     return left
-
-
-def _fold(conv: Conv2d, norm: BatchNorm2d) -> None:
-    """Change a convolution so that it also does what the batch norm behind it does in evaluation."""
-    slope, shift = norm.as_affine()
-    if conv.bias is not None:
-        shift = shift + conv.bias.value * slope
-    conv.weight.value = conv.weight.value * slope
-    conv.bias = Parameter(shift, decay=False)
 
 
 def _wrap_children(layer: Layer) -> None:

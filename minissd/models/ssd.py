@@ -19,7 +19,7 @@ from minissd.errors import check
 from minissd.models.backbones import Trunk
 from minissd.models.spec import DetectorSpec
 from minissd.nn import Conv2d, Layer, init
-from minissd.nn.layer import maps_are_kept, without_backward
+from minissd.nn.layer import forget, maps_are_kept, without_backward
 from minissd.nn.residual import add
 from minissd.parallel import over_batch
 
@@ -121,9 +121,7 @@ class SSD(Layer):
             seen = x if tap is None else tap.forward(x)  # the next segment goes on from x
             rows.append(head.forward(seen).reshape(len(x), -1, self.n_classes + 4))
             if not maps_are_kept():
-                for layer in (segment, head, tap):
-                    if layer is not None:
-                        layer.forget()
+                forget(segment, head, tap)
         predictions = array_module(x).concatenate(rows, axis=1)  # (N, K, C + 1 + 4)
         return predictions[..., : self.n_classes], predictions[..., self.n_classes :]
 
@@ -153,8 +151,7 @@ class SSD(Layer):
             d_map = self.heads[i].backward(xp.ascontiguousarray(d_head))
             if self.taps[i] is not None:
                 d_map = self.taps[i].backward(d_map)
-                self.taps[i].forget()
-            self.heads[i].forget()
+            forget(self.heads[i], self.taps[i])
             dx = self.segments[i].backward(d_map if dx is None else add(d_map, dx))
         return dx
 

@@ -5,12 +5,7 @@ extern "C" __global__ void rectify(
 {
     for (int64 i = FIRST; i < packs; i += STRIDE) {
         pack values = load(x + i * WIDTH);
-        for (int k = 0; k < WIDTH; k++) {
-            number value = (number)values.at[k];
-            if (value < 0) value = 0; // so written, a NaN stays one
-            if (value > ceiling) value = ceiling;
-            values.at[k] = (real)value;
-        }
+        for (int k = 0; k < WIDTH; k++) values.at[k] = (real)limited((number)values.at[k], ceiling);
         store(y + i * WIDTH, values);
     }
 }

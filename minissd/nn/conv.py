@@ -128,11 +128,14 @@ class Conv2d(Layer):
     def forward_folded(self, x: Array, norm: BatchNorm2d, after: Layer | None) -> Array:
         """Convolve with weights times the norm's slopes: y = (x * weight + bias) * slope + shift."""
         self._check_input(x)
+        return self._run(x, *self.folded(norm), None if after is None else after.ceiling)
+
+    def folded(self, norm: BatchNorm2d) -> tuple[Array, Array]:
+        """Return the weights and the bias with which this layer does what both do: see `folds`."""
         slope, shift = norm.as_affine()
         if self.bias is not None:
             shift = shift + self.bias.value * slope
-        ceiling = None if after is None else after.ceiling
-        return self._run(x, self.weight.value * slope, shift, ceiling)
+        return self.weight.value * slope, shift
 
     def _convolve(self, x: Array, ceiling: float | None = None) -> Array:
         self._check_input(x)

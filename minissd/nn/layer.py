@@ -247,7 +247,7 @@ class Sequential(Layer):
                 norm.forget()
             else:
                 x = layer.forward(x) if after is None else layer.forward_with(x, after)
-            _forget(layer, after)
+            forget(layer, after)
         return x
 
     def backward(self, dy: Array) -> Array:
@@ -265,7 +265,7 @@ class Sequential(Layer):
         self._maps_are_gone = True
         for layer, after in reversed(self._pairs()):
             dy = layer.backward(dy) if after is None else layer.backward_with(dy, after)
-            _forget(layer, after)
+            forget(layer, after)
         return dy
 
     def _pairs(self) -> list[tuple[Layer, Layer | None]]:
@@ -283,7 +283,8 @@ class Sequential(Layer):
         return ((str(i), layer) for i, layer in enumerate(self.steps))
 
 
-def _forget(*layers: Layer | None) -> None:
+def forget(*layers: Layer | None) -> None:
+    """Let layers go of their maps; None for a layer that is not there."""
     for layer in layers:
         if layer is not None:
             layer.forget()

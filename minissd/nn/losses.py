@@ -100,9 +100,8 @@ def _row_losses(logits: Array, labels: Array, gradient: Array) -> Array:
     xp.subtract(logits, _row_maxima(logits)[:, None], out=gradient)
     chosen = gradient[rows, labels]
     xp.exp(gradient, out=gradient)
-    total = gradient @ xp.ones(
-        gradient.shape[1], gradient.dtype
-    )  # a product, 15 times as fast as a sum of short rows
+    # A product, 15 times as fast as a sum of short rows.
+    total = gradient @ xp.ones(gradient.shape[1], gradient.dtype)
     gradient *= (1 / total)[:, None]
     gradient[rows, labels] -= 1
     return xp.log(total) - chosen

@@ -123,20 +123,11 @@ class BatchNorm2d(Layer):
 
         dx = gamma / std * (dy - mean(dy) - x_hat * mean(dy * x_hat)) with x_hat = (x - mean) / std
         """
-        if self._statistics is not None:
-            return device_norm.batch_gradients(
-                dy, self._x, self._statistics, self.gamma, self.beta, None
-            )
         return self._go_back(dy, None)
 
     def backward_with(self, dy: Array, after: Layer) -> Array:
         """Do the same as `self.backward(after.backward(dy))` without a pass over the maps for the activation."""
-        if self._statistics is not None:
-            parameters = (self.gamma, self.beta)
-            return device_norm.batch_gradients(
-                dy, self._x, self._statistics, *parameters, after.ceiling
-            )
-        if not self._used_batch:
+        if self._statistics is None and not self._used_batch:
             return self.backward(after.backward(dy))
         return self._go_back(dy, after)
 
@@ -145,6 +136,9 @@ class BatchNorm2d(Layer):
 
         The first pass also takes the gradient through the activation, and leaves it where dx will be.
         """
+        if self._statistics is not None:
+            kept = (self._x, self._statistics, self.gamma, self.beta)
+            return device_norm.batch_gradients(dy, *kept, None if after is None else after.ceiling)
         xp = array_module(dy)
         x, channels = self._x, self.channels
         dx = xp.empty(dy.shape, dy.dtype)
@@ -207,14 +201,6 @@ class BatchNorm2d(Layer):
         self.running_var += self.momentum * (unbiased - self.running_var)
 
 
-def _channel_sum(x: Array) -> Array:
-    """Sum over all axes but the last.
-
-    Done in two steps, columns of the maps first: long runs are fast, and short sums round less.
-    """
-    return _fold(_sum_of_rows(_rows(x)), x.shape[-1])
-
-
 def _sum_of_rows(rows: Array) -> Array:
     """Add up rows (R, L): in NumPy as a product with ones, at twice the speed."""
     xp = array_module(rows)
@@ -234,7 +220,10 @@ def _along_rows(x: Array, *vectors: Array) -> list[Array]:
 
 
 def _fold(row: Array, channels: int) -> Array:
-    """Add up what belongs to a channel in a row: (W * C,) to (C,)."""
+    """Add up what belongs to a channel in a row: (W * C,) to (C,).
+
+    The second step of a sum over a map, after that of its rows: long runs are fast, and short sums round less.
+    """
     return row.reshape(-1, channels).sum(axis=0)
 
 
@@ -256,9 +245,9 @@ def _moments(x: Array) -> tuple[Array, Array]:
 
     def block_moments(block: slice) -> tuple[int, Array, Array]:
         part = x[block]
-        count = len(part) * n_pixels
-        mean = _channel_sum(part) / count
-        deviation = _rows(part) - _along_rows(part, mean)[0]
+        count, rows = len(part) * n_pixels, _rows(part)
+        mean = _fold(_sum_of_rows(rows), channels) / count
+        deviation = rows - _along_rows(part, mean)[0]
         return count, mean, _fold(xp.einsum("rc,rc->c", deviation, deviation), channels)
 
     parts = over_batch(block_moments, x)

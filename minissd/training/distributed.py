@@ -17,12 +17,11 @@ import sys
 import threading
 import time
 import traceback
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from minissd.backend import resolve_device
+from minissd.backend import nccl_module, resolve_device
 from minissd.errors import USER_ERRORS, InputError, one_line
 from minissd.machine import usable_cpus
 from minissd.parallel import ENVIRONMENT, share_processors
@@ -117,12 +116,9 @@ def on_gpus(communicator: MPICommunicator, mpi: Any, device: str) -> Communicato
 
 def find_nccl() -> tuple[Any, Any]:
     """Return CuPy's module for NCCL, which knows whether it is `available`, and the function that gives the stream."""
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # where the library is missing, which is said in our own words
-        from cupy.cuda import get_current_stream, nccl
-    return nccl, get_current_stream
+    from cupy.cuda import get_current_stream
+
+    return nccl_module(), get_current_stream
 
 
 def take_gpu(number: int) -> int:

@@ -16,10 +16,6 @@ kernels are switched off (`MINISSD_KERNELS=0`), devices run the array code of de
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from types import ModuleType
 
 import numpy as np
@@ -37,6 +33,7 @@ from minissd.nn.convolution import (
     winograd,
 )
 from minissd.nn.convolution.im2col import ConvShape
+from minissd.switches import Switch
 
 ALGORITHMS = {
     "im2col": im2col,
@@ -47,27 +44,9 @@ ALGORITHMS = {
 }
 ENVIRONMENT = "MINISSD_WINOGRAD"
 
-_winograd: ContextVar[bool | None] = ContextVar("_winograd", default=None)
-
-
-@contextmanager
-def use_winograd(on: bool) -> Iterator[None]:
-    """Let the rule take Winograd's algorithm, or not, within a `with` block of this thread."""
-    token = _winograd.set(on)
-    try:
-        yield
-    finally:
-        _winograd.reset(token)
-
-
-def winograd_is_on() -> bool:
-    """Say whether the rule may take Winograd's algorithm: as `use_winograd` said, else as `MINISSD_WINOGRAD` (0, 1)."""
-    chosen = _winograd.get()
-    if chosen is not None:
-        return chosen
-    text = os.environ.get(ENVIRONMENT, "").strip() or "1"
-    check(text in ("0", "1"), f"environment variable {ENVIRONMENT}", "0 or 1", text)
-    return text == "1"
+# Whether the rule may take Winograd's algorithm.
+_SWITCH = Switch(ENVIRONMENT)
+use_winograd, winograd_is_on = _SWITCH.use, _SWITCH.is_on
 
 
 def choose(shape: ConvShape, x: Array, out_channels: int) -> ModuleType:

@@ -34,7 +34,7 @@ extern "C" __global__ void depthwise_forward(
         pack result;
         for (int k = 0; k < WIDTH; k++) {
             number value = sum[k];
-            if (has_ceiling) value = value < 0 ? (number)0 : value > ceiling ? ceiling : value; // NaN stays NaN
+            if (has_ceiling) value = limited(value, ceiling);
             result.at[k] = (real)value;
         }
         store(y + i * WIDTH, result);

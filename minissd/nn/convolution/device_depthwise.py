@@ -8,8 +8,6 @@ from minissd.nn.convolution import sums
 from minissd.nn.convolution.im2col import ConvShape
 
 KERNELS = Kernels(__file__, "depthwise.cu", half=True)
-SHARE = 512  # output pixels that a block of the weight gradient adds up
-MOST_SHARES = 256
 
 
 def forward(
@@ -26,7 +24,7 @@ def forward(
     kernels = KERNELS.of(x, WIDTH=pack_width(x.shape[-1], x, w), NARROW=narrow(x, y))
     finish = (bias is not None, ceiling is not None, 0 if ceiling is None else ceiling)
     stand_in = w if bias is None else bias
-    args = (x, w, stand_in, y, *x.shape, *out, *_walk(shape), *finish)
+    args = (x, w, stand_in, y, *x.shape, *out, *shape.numbers, *finish)
     kernels.launch("depthwise_forward", y.size // kernels.width, BLOCK, args)
     return y
 
@@ -39,7 +37,7 @@ def input_gradient(
     dy, w = xp.ascontiguousarray(dy), xp.ascontiguousarray(w)
     dx = xp.empty(input_shape, dy.dtype)
     kernels = KERNELS.of(dy, WIDTH=pack_width(dy.shape[-1], dy, w), NARROW=narrow(dx, dy))
-    args = (dy, w, dx, *input_shape, *dy.shape[1:3], *_walk(shape))
+    args = (dy, w, dx, *input_shape, *dy.shape[1:3], *shape.numbers)
     kernels.launch("depthwise_input_gradient", dx.size // kernels.width, BLOCK, args)
     return dx
 
@@ -48,15 +46,11 @@ def weight_gradient(x: Array, dy: Array, shape: ConvShape) -> Array:
     """Return dw (kh, kw, 1, C) for the input x (N, H, W, C) and the upstream gradient dy (N, OH, OW, C)."""
     xp, c, cells = array_module(x, dy), x.shape[-1], shape.kernel[0] * shape.kernel[1]
     x, dy = xp.ascontiguousarray(x), xp.ascontiguousarray(dy)
-    shares = max(1, min(MOST_SHARES, dy.size // c // SHARE))
+    shares = sums.shares_of(dy.size // c)  # of the output pixels, each added up by a block
     parts = xp.empty((shares, cells * c), x.dtype)
-    args = (x, dy, parts, *x.shape, *dy.shape[1:3], *_walk(shape))
+    args = (x, dy, parts, *x.shape, *dy.shape[1:3], *shape.numbers)
     grid = (-(-c // 32), shares, cells)
     KERNELS.of(x, NARROW=narrow(x, dy)).launch("depthwise_weight_gradient", grid, (32, 8), args)
     if shares > 1:
         parts = sums.add_rows(parts, sums.KERNELS.of(parts))
     return parts.reshape(*shape.kernel, 1, c)
-
-
-def _walk(shape: ConvShape) -> tuple[int, ...]:
-    return (*shape.kernel, *shape.stride, *shape.padding, *shape.dilation)

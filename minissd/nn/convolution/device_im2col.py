@@ -53,9 +53,7 @@ def weight_gradient(x: Array, dy: Array, shape: ConvShape) -> Array:
     for block in _blocks(x, shape, dy.shape[1:3]):
         cols = _columns(x[block], shape, dy.shape[1:3])
         rows = dy[block].reshape(-1, groups, k // groups)
-        for group in range(
-            groups
-        ):  # matrices, not a batch of them: CuPy would copy those to transpose them
+        for group in range(groups):  # not as a batch, which CuPy would copy to transpose it
             dw[group] += xp.matmul(cols[group].T, rows[:, group])
     return dw.transpose(1, 0, 2).reshape(*shape.kernel, c, k)
 
@@ -121,6 +119,5 @@ def _launch(
     """Queue one of the two kernels that walk over a map and its columns."""
     width = pack_width(map_shape[-1] // shape.groups, source, target)
     kernels = KERNELS.of(source, WIDTH=width, NARROW=narrow(source, target))
-    walk = (*shape.kernel, *shape.stride, *shape.padding, *shape.dilation, shape.groups)
-    args = (source, target, *map_shape, *out, *walk)
+    args = (source, target, *map_shape, *out, *shape.numbers, shape.groups)
     kernels.launch(name, target.size // kernels.width, BLOCK, args)

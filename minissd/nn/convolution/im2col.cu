@@ -80,7 +80,7 @@ extern "C" __global__ void finish(
         for (int k = 0; k < WIDTH; k++) {
             number value = (number)values.at[k];
             if (has_bias) value += (number)bias[c + k];
-            if (has_ceiling) value = value < 0 ? (number)0 : value > ceiling ? ceiling : value; // NaN stays NaN
+            if (has_ceiling) value = limited(value, ceiling);
             values.at[k] = (real)value;
         }
         store(y + i * WIDTH, values);

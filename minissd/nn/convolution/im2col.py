@@ -29,6 +29,11 @@ class ConvShape:
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Kernel, stride, padding and dilation in a row, as kernels for a GPU take them."""
+        return (*self.kernel, *self.stride, *self.padding, *self.dilation)
+
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width) of the output map: floor((size + 2 pad - reach) / stride) + 1."""
         sizes = []

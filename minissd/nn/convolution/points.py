@@ -93,7 +93,7 @@ def from_points(products: Array, memory: tuple[Array, Array]) -> Array:
     return pixels.reshape(STEP, STEP, n)
 
 
-def tiles_of_block(bytes_per_tile: int, spared: int = 0) -> int:
-    """Return how many tiles make a block, which leaves `spared` bytes of a thread's memory to something else."""
-    most = (LIMIT - spared) // bytes_per_tile
-    return max(1, min(max(BLOCK_BYTES // bytes_per_tile, LEAST_TILES), most))
+def tiles_of_block(bytes_per_tile: int) -> int:
+    """Return how many tiles make a block, whose working memory a thread keeps."""
+    wanted = max(BLOCK_BYTES // bytes_per_tile, LEAST_TILES)
+    return max(1, min(wanted, LIMIT // bytes_per_tile))

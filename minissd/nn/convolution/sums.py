@@ -27,11 +27,16 @@ def channel_sums(dy: Array) -> Array:
     return np.sum(parts, axis=0)  # short sums of short sums: they round little
 
 
+def shares_of(rows: int) -> int:
+    """Return into how many shares a sum of so many rows is cut."""
+    return max(1, min(MOST_SHARES, rows // SHARE))
+
+
 def add_rows(matrix: Array, kernels: Compiled) -> Array:
     """Sum a contiguous matrix (rows, columns) over its rows, in shares that are then added up."""
     xp, (rows, columns) = array_module(matrix), matrix.shape
     across = -(-columns // 32)
-    shares = max(1, min(MOST_SHARES, rows // SHARE))
+    shares = shares_of(rows)
     parts = xp.empty((shares, columns), matrix.dtype)
     kernels.launch("row_sums", (across, shares), (32, 8), (matrix, parts, rows, columns))
     return parts[0] if shares == 1 else add_rows(parts, kernels)

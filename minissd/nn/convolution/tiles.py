@@ -33,6 +33,11 @@ class Block:
         """Images, tile rows, tile columns."""
         return tuple(part.stop - part.start for part in (self.images, self.rows, self.columns))
 
+    @property
+    def tiles(self) -> int:
+        """How many tiles."""
+        return math.prod(self.grid)
+
 
 def tile_grid(height: int, width: int) -> tuple[int, int]:
     """Return how many tiles cover a map, down and across."""
@@ -51,10 +56,7 @@ def cut_into_blocks(
     lengths = ((n, tiles // (down * across)), (down, tiles // across), (across, tiles))
     parts = [runs(size, longest) for size, longest in lengths]
     count = math.prod(len(part) for part in parts)
-    if count in (
-        3,
-        5,
-    ):  # two threads would wait for one of them: one block more, if there is a place to cut
+    if count in (3, 5):  # of two threads one would wait for the other: one block more
         axis = next(axis for axis, part in enumerate(parts) if len(part) > 1)
         parts[axis] = runs(lengths[axis][0], -(-lengths[axis][0] // (len(parts[axis]) + 1)))
         count = math.prod(len(part) for part in parts)
@@ -140,7 +142,7 @@ def spread(
         values = tiles[:wide, :high, :, top : top + down, left : left + across]
         begin = part[:, STEP * (block.rows.start + top) :, STEP * (block.columns.start + left) :]
         strides = (pixel, row, image, STEP * row, STEP * pixel, channel)
-        target = as_strided(begin, values.shape, strides, writeable=True)
+        target = as_strided(begin, values.shape, strides)
         if ceiling is None:
             target[...] = values
         else:

@@ -183,7 +183,7 @@ extern "C" __global__ void output_from_points(
                 int row = tile.row + a * dilation_h, column = tile.column + b * dilation_w;
                 if (row >= height || column >= width) continue;
                 number value = outputs[a][b] + shift;
-                if (has_ceiling) value = value < 0 ? (number)0 : value > ceiling ? ceiling : value; // NaN stays NaN
+                if (has_ceiling) value = limited(value, ceiling);
                 y[((tile.image * height + row) * width + column) * channels + c] = (real)value;
             }
     }

@@ -161,7 +161,7 @@ def _convolve(
     to_values, kernels = INPUT.astype(x.dtype), kernels.reshape(REACH**2, c, k)
 
     def convolve(block: Block) -> None:
-        count, filters = math.prod(block.grid), block.filters.stop - block.filters.start
+        count, filters = block.tiles, block.filters.stop - block.filters.start
         pixels, at_points = c * pixels_of(block, REACH), REACH**2 * count
         one, other = scratch(
             (max(pixels, at_points * max(c, filters)),),

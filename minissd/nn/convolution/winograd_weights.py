@@ -43,9 +43,8 @@ POINTS = REACH**2
 LANE_SUM_BYTES = 2**22  # of dU, for which every lane has one of its own
 MOST_LANES = 8
 LANE_BYTES = 2**22  # of a chunk at the points, V and M together, where a thread has it alone
-SHARED_BYTES = (
-    2**25
-)  # where all threads have it together: at least this, and twice dU, up to the next figure
+# Where all threads have it together: at least the first, and twice dU, up to the second.
+SHARED_BYTES = 2**25
 MOST_SHARED_BYTES = 2**26
 PART_NUMBERS = 2**13  # of dU that are taken back from the points at a time
 
@@ -88,17 +87,12 @@ def _chunks(blocks: list[Block], tiles: int) -> list[list[Block]]:
     chunks: list[list[Block]] = []
     room = 0
     for block in blocks:
-        if room < _tiles(block):
+        if room < block.tiles:
             chunks.append([])
             room = tiles
         chunks[-1].append(block)
-        room -= _tiles(block)
+        room -= block.tiles
     return chunks
-
-
-def _tiles(block: Block) -> int:
-    images, down, across = block.grid
-    return images * down * across
 
 
 class _Walk:
@@ -112,13 +106,13 @@ class _Walk:
     def sum(self, chunks: list[list[Block]]) -> Array:
         """Return dU (36, C, K) of a lane's chunks."""
         c, k = self.x.shape[-1], self.dy.shape[-1]
-        most = max(sum(map(_tiles, chunk)) for chunk in chunks)
+        most = max(sum(block.tiles for block in chunk) for chunk in chunks)
         data, gradients = (_at_points(most, size, self.x.dtype) for size in (c, k))
         total = np.empty((POINTS, c, k), self.x.dtype)
         for number, chunk in enumerate(chunks):
             _to_points(self.x, data, chunk, self.data, self.padding)
             _to_points(self.dy, gradients, chunk, self.gradient, (0, 0))
-            tiles = slice(0, sum(map(_tiles, chunk)))
+            tiles = slice(0, sum(block.tiles for block in chunk))
             self._add_products(data[:, tiles], gradients[:, tiles], total, first=number == 0)
         return total
 
@@ -149,13 +143,13 @@ def _to_points(
     x: Array, values: Array, blocks: list[Block], matrix: Array, padding: tuple[int, int]
 ) -> None:
     """Take a map's blocks of tiles, `matrix.shape[1]` pixels wide and high, to the points, one behind the other."""
-    ends = np.cumsum([_tiles(block) for block in blocks]).tolist()
+    ends = np.cumsum([block.tiles for block in blocks]).tolist()
 
     def transform(job: tuple[Block, int]) -> None:
         block, end = job
         size = pixels_of(block, matrix.shape[1]) * x.shape[-1]
         memory = scratch((size,), (size,), dtype=x.dtype)
-        to_points(x, block, padding, matrix, memory, values[:, end - _tiles(block) : end])
+        to_points(x, block, padding, matrix, memory, values[:, end - block.tiles : end])
 
     run_blocks(transform, list(zip(blocks, ends)))
 
